@@ -1,0 +1,71 @@
+// Package disk is the file system as a seam: what the house needs of one, each
+// method with what it promises after power loss. [OS] is the real one;
+// crashdisk is one that loses power. It does not know what is stored.
+package disk
+
+import (
+	"errors"
+	"io"
+	"path"
+)
+
+// ErrNotRegular is returned by Open for a link, FIFO, device or directory.
+var ErrNotRegular = errors.New("not a regular file")
+
+// A File is open for reading and writing at any place.
+type File interface {
+	io.ReaderAt
+	io.WriterAt // an error may leave any part of the bytes written
+	io.Closer
+
+	// Size is the length in bytes.
+	Size() (int64, error)
+
+	// Datasync returns nil when every byte written so far, through whatever
+	// handle, and the length survive power loss. The name is SyncDir's affair.
+	// After an error nothing is promised, not even by a later nil: the kernel may
+	// have dropped the bytes and called them clean. So never try again.
+	Datasync() error
+}
+
+// FS is the part of a file system that the house uses. Names are slash-separated
+// and relative to its root. Reading sees every operation at once; after power
+// loss, operations that no sync covered have happened or not, each for itself.
+type FS interface {
+	// Create makes an empty file, in place of one that has the name.
+	Create(name string) (File, error)
+	// Open opens a regular file that is there, or returns an error matching
+	// fs.ErrNotExist. It follows no link and waits for no FIFO: for what is not a
+	// regular file it returns ErrNotRegular.
+	Open(name string) (File, error)
+	// Rename gives a file another name in the same directory, in place of a file
+	// that has it: at any time, and after power loss, one of the two is there. It
+	// may survive although the bytes of the file do not.
+	Rename(old, name string) error
+	// Link gives a file a second name, in any directory, or returns an error matching
+	// fs.ErrExist: it never takes the place of another file.
+	Link(old, name string) error
+	// Remove takes the name away, or returns an error matching fs.ErrNotExist.
+	Remove(name string) error
+	// Mkdir makes a directory and those above it; they may be there already. Their
+	// names are the SyncDir of the directories that they are in.
+	Mkdir(name string) error
+	// List returns the names in a directory, sorted; none if there is no directory.
+	List(dir string) ([]string, error)
+
+	// SyncDir makes the names in dir durable as they are now. Errors: as Datasync.
+	SyncDir(dir string) error
+}
+
+// Publish gives the written file f, so far called old, its final name in the
+// same directory. When it returns nil, name and bytes survive power loss; when
+// it returns an error neither is promised, and the caller must not retry on f.
+func Publish(fsys FS, f File, old, name string) error {
+	if err := f.Datasync(); err != nil { // first the bytes: a name without them is a lie
+		return err
+	}
+	if err := fsys.Rename(old, name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(path.Dir(name))
+}

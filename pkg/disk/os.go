@@ -1,0 +1,106 @@
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// OS is a directory of a real Linux file system.
+type OS struct{ root *os.Root }
+
+// OpenOS returns the file system below the directory root. Close it.
+func OpenOS(root string) (*OS, error) {
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	return &OS{r}, nil
+}
+
+// Close gives the descriptor back. Files stay open.
+func (o *OS) Close() error { return o.root.Close() }
+
+// Create implements [FS].
+func (o *OS) Create(name string) (File, error) {
+	return o.open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+}
+
+// Open implements [FS].
+func (o *OS) Open(name string) (File, error) {
+	return o.open(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+}
+
+func (o *OS) open(name string, flag int) (File, error) {
+	f, err := o.root.OpenFile(name, flag, 0o600)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EISDIR) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+	}
+	if err != nil {
+		return nil, err // not f: a nil *os.File in an interface is not nil
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}, err, f.Close())
+	}
+	return osFile{f}, nil
+}
+
+// Rename implements [FS].
+func (o *OS) Rename(old, name string) error { return o.root.Rename(old, name) }
+
+// Link implements [FS].
+func (o *OS) Link(old, name string) error { return o.root.Link(old, name) }
+
+// Remove implements [FS].
+func (o *OS) Remove(name string) error { return o.root.Remove(name) }
+
+// Mkdir implements [FS].
+func (o *OS) Mkdir(name string) error { return o.root.MkdirAll(name, 0o700) }
+
+// List implements [FS].
+func (o *OS) List(dir string) ([]string, error) {
+	d, err := o.root.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+// SyncDir implements [FS].
+func (o *OS) SyncDir(dir string) error {
+	d, err := o.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+type osFile struct{ *os.File }
+
+func (f osFile) Size() (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+func (f osFile) Datasync() error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+var _ FS = (*OS)(nil)
