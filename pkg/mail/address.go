@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -125,8 +126,8 @@ func ParseAddress(s string) (a Address, err error) {
 	if !utf8.ValidString(s) {
 		return Address{}, bad(s, "not UTF-8")
 	}
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] == 0x7f {
+	for _, c := range s {
+		if unicode.IsControl(c) || c == '\u2028' || c == '\u2029' { // these two end lines as well
 			return Address{}, bad(s, "a control character")
 		}
 	}
@@ -204,7 +205,8 @@ func checkDomain(d string) string {
 		}
 		for i := range len(label) {
 			c := label[i]
-			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c >= utf8.RuneSelf) {
+			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+				c == '-' || c == '_' || c >= utf8.RuneSelf) {
 				return "a character in the domain that cannot be there"
 			}
 		}
