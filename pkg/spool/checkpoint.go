@@ -1,0 +1,364 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"cgq/pkg/journal"
+	"cgq/pkg/mail"
+)
+
+// Run makes checkpoints until ctx ends: when the oldest commit is older than the
+// age, when the journal is half full, or when texts without a file take their
+// memory. A checkpoint that fails is tried again every second: mail waits, nothing
+// is lost (E2).
+func (s *Spool) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-s.due:
+		}
+		now := time.Now()
+		at, due := s.next(now)
+		if !due {
+			if !at.IsZero() {
+				timer.Reset(at.Sub(now))
+			}
+			continue
+		}
+		if err := s.Checkpoint(); err != nil {
+			s.log.Error("checkpoint failed; the journal keeps everything, trying again", "err", err)
+			timer.Reset(time.Second)
+			continue
+		}
+		timer.Reset(0)
+	}
+}
+
+// next says whether a checkpoint is due, or when one will be.
+func (s *Spool) next(now time.Time) (at time.Time, due bool) {
+	closed, part := s.journal.Fill()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began.IsZero() {
+		return time.Time{}, closed > 0
+	}
+	if at = s.began.Add(s.options.Age); !at.After(now) {
+		return at, true
+	}
+	if poll := now.Add(s.options.Age / 8); poll.Before(at) { // nobody tells how full it is
+		at = poll
+	}
+	return at, part > 0.5 || s.young >= s.options.Memory
+}
+
+// An unfiled message is a message as a checkpoint saw it.
+type unfiled struct {
+	id    mail.ID
+	m     *message
+	lines []byte // of facts, durable when the checkpoint writes them
+	facts int32
+}
+
+// A survey is what a checkpoint has to do.
+type survey struct {
+	through Number // the last commit of the oldest segment
+	newest  Number // of all that was seen
+	todo    []unfiled
+	gone    []mail.ID
+}
+
+// Checkpoint frees the oldest segment of the journal: what lives in it goes to
+// files, what is gone is removed, standing things are appended again. Without a
+// segment to free it does nothing. It never waits for a module.
+func (s *Spool) Checkpoint() error {
+	s.checkpoint.Lock()
+	defer s.checkpoint.Unlock()
+	v, err := s.survey()
+	if v.through == 0 || err != nil {
+		return err
+	}
+	if err := s.journal.Wait(v.newest); err != nil { // no fact in a file that the journal could lose (C1)
+		return fmt.Errorf("spool: checkpoint: %w", err)
+	}
+	place := func(u unfiled) error { return s.place(u, v.newest) }
+	if err := each(s.options.Syncers, v.todo, place); err != nil {
+		return fmt.Errorf("spool: checkpoint: %w", err)
+	}
+	if err := each(1, v.gone, s.unlink); err != nil {
+		return fmt.Errorf("spool: checkpoint: %w", err)
+	}
+	if err := errors.Join(s.syncDirs(), s.waitNewest(v)); err != nil {
+		return fmt.Errorf("spool: checkpoint: %w", err)
+	}
+	s.mu.Lock()
+	for _, id := range v.gone {
+		delete(s.gone, id)
+	}
+	s.mu.Unlock()
+	err = s.journal.Free(v.through)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.freed)
+	s.freed = make(chan struct{})
+	return err
+}
+
+// waitNewest waits for what the checkpoint relied on without a file: that what has
+// gone since the survey is gone for good (C1).
+func (s *Spool) waitNewest(v survey) error {
+	s.mu.Lock()
+	n := s.newest
+	left := false
+	for _, u := range v.todo {
+		left = left || s.messages[u.id] == nil
+	}
+	s.mu.Unlock()
+	if !left {
+		return nil
+	}
+	return s.journal.Wait(n)
+}
+
+// survey looks, and says the standing things of the segment again.
+func (s *Spool) survey() (v survey, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return v, s.err
+	}
+	if v.through = s.journal.Oldest(); v.through == 0 {
+		s.began = time.Time{}
+		return v, nil
+	}
+	if closed, _ := s.journal.Fill(); closed <= 1 { // what is appended from now on is younger
+		s.began = time.Time{}
+	}
+	for id, m := range s.messages {
+		if m.oldest != 0 && m.oldest <= v.through {
+			v.todo = append(v.todo, unfiled{id, m, m.unfiled[:len(m.unfiled):len(m.unfiled)], m.facts})
+		}
+	}
+	slices.SortFunc(v.todo, func(a, b unfiled) int { return int(int64(a.id) - int64(b.id)) })
+	v.gone = slices.Sorted(maps.Keys(s.gone))
+	err = s.standAgain(v.through)
+	v.newest = s.newest
+	return v, err
+}
+
+// standAgain carries forward the standing things said until commit n. They alone
+// are no reason for another checkpoint.
+func (s *Spool) standAgain(n Number) error {
+	defer func(began time.Time) { s.began = began }(s.began)
+	for _, key := range slices.Sorted(maps.Keys(s.standing)) {
+		st := s.standing[key]
+		if st.said > n {
+			continue
+		}
+		again := Standing{key, st.value}
+		payload := appendStands(nil, []Standing{again})
+		if err := s.journal.Book(journal.Forward, len(payload)); err != nil {
+			return err
+		}
+		n, err := s.append(kindFacts, 0, payload)
+		if err != nil {
+			return err
+		}
+		s.stand(again, n)
+	}
+	return nil
+}
+
+// place makes or mends the file of a message, synced.
+func (s *Spool) place(u unfiled, newest Number) error {
+	s.mu.Lock()
+	m := u.m
+	if s.messages[u.id] == nil { // gone since the survey
+		s.mu.Unlock()
+		return nil
+	}
+	image, size, draft, anew := m.image, m.size, m.draft, m.anew
+	s.mu.Unlock()
+	var err error
+	switch {
+	case image != nil:
+		size, err = s.replace(u.id, fill(append(image[:len(image):len(image)], u.lines...)))
+	case anew:
+		size, err = s.remake(u.id, draft, u.lines)
+	default:
+		size, err = s.grow(u.id, size, draft, u.lines)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		m.anew = true
+		return fmt.Errorf("message %d: %w", u.id, err)
+	}
+	s.young -= int64(len(m.image))
+	if s.messages[u.id] == nil { // gone meanwhile: forget has taken the image off
+		s.young += int64(len(m.image))
+		s.gone[u.id] = true
+	}
+	m.image, m.size, m.draft, m.anew, m.oldest = nil, size, false, false, 0
+	if rest := m.unfiled[len(u.lines):]; len(rest) > 0 {
+		m.unfiled, m.oldest = append([]byte(nil), rest...), newest // or later
+	} else {
+		m.unfiled = nil
+	}
+	return nil
+}
+
+// replace makes the file of a message, synced before it gets the name. The
+// directory is not synced. It returns the size.
+func (s *Spool) replace(id mail.ID, b []byte) (int64, error) {
+	tmp := s.name(id, ".tmp")
+	if err := s.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // never into an inode that failed (F3)
+		return 0, err
+	}
+	s.log.Debug("writing", "file", tmp, "bytes", len(b))
+	f, err := s.write(tmp, b)
+	if err != nil {
+		return 0, err
+	}
+	if err := errors.Join(f.Datasync(), f.Close()); err != nil {
+		return 0, err
+	}
+	s.changed(id)
+	return int64(len(b)), s.fs.Rename(tmp, s.name(id, ".msg"))
+}
+
+// remake writes a file anew that a failed sync has made doubtful, with more facts.
+func (s *Spool) remake(id mail.ID, draft bool, lines []byte) (int64, error) {
+	if draft {
+		if err := s.promote(id); err != nil {
+			return 0, err
+		}
+	}
+	b, err := s.slurp(s.name(id, ".msg"))
+	if err != nil {
+		return 0, err
+	}
+	return s.replace(id, fill(append(fill(b), lines...)))
+}
+
+// promote gives a draft its final name, durably: its text has no other place, and
+// the temporary name is about to be used for a new file.
+func (s *Spool) promote(id mail.ID) error {
+	err := s.fs.Rename(s.name(id, ".tmp"), s.name(id, ".msg"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier try has done it
+		return err
+	}
+	return s.fs.SyncDir(path.Dir(s.name(id, "")))
+}
+
+// grow appends facts to the file of a message, synced, and names it if it is still
+// a draft. It returns the new size.
+func (s *Spool) grow(id mail.ID, size int64, draft bool, lines []byte) (int64, error) {
+	f, err := s.fs.Open(s.name(id, suffix(draft)))
+	if err != nil {
+		return 0, err
+	}
+	b := fill(append([]byte(nil), lines...))
+	if len(b) > 0 {
+		_, err = f.WriteAt(b, size)
+		if err == nil {
+			err = f.Datasync()
+		}
+	}
+	if err = errors.Join(err, f.Close()); err != nil || !draft {
+		return size + int64(len(b)), err
+	}
+	s.changed(id)
+	return size + int64(len(b)), s.fs.Rename(s.name(id, ".tmp"), s.name(id, ".msg"))
+}
+
+// unlink takes the file of a message away that is gone for good (L6).
+func (s *Spool) unlink(id mail.ID) error {
+	s.changed(id)
+	for _, suffix := range []string{".msg", ".tmp"} {
+		if err := s.fs.Remove(s.name(id, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// changed notes that names in the folder of id have changed.
+func (s *Spool) changed(id mail.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsynced[path.Dir(s.name(id, ""))] = true
+}
+
+// syncDirs syncs each directory in which names have changed, once. It ends the
+// spool for good when it fails: what was not synced then will not be by a second
+// try, and the journal must keep it.
+func (s *Spool) syncDirs() error {
+	s.mu.Lock()
+	dirs := slices.Sorted(maps.Keys(s.unsynced))
+	clear(s.unsynced)
+	s.mu.Unlock()
+	err := each(s.options.Syncers, dirs, s.fs.SyncDir)
+	if err != nil {
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// Empty makes checkpoints until the journal holds standing things alone (C4).
+func (s *Spool) Empty() error {
+	s.mu.Lock()
+	end := s.newest
+	s.mu.Unlock()
+	for n := s.journal.Oldest(); n != 0 && n <= end; n = s.journal.Oldest() {
+		if err := s.Checkpoint(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close commits what was appended and closes the journal. It makes no checkpoint.
+func (s *Spool) Close() error { return s.journal.Close() }
+
+// each does work with all, so many at a time, until one fails.
+func each[T any](limit int, all []T, work func(T) error) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	next := func() (v T, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if failed != nil || len(all) == 0 {
+			return v, false
+		}
+		v, all = all[0], all[1:]
+		return v, true
+	}
+	for range min(limit, len(all)) {
+		wg.Go(func() {
+			for v, ok := next(); ok; v, ok = next() {
+				if err := work(v); err != nil {
+					mu.Lock()
+					failed = errors.Join(failed, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return failed
+}

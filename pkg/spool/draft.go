@@ -1,0 +1,307 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"time"
+
+	"cgq/pkg/disk"
+	"cgq/pkg/fact"
+	"cgq/pkg/journal"
+	"cgq/pkg/mail"
+)
+
+// A Draft is a Temp File: a message that is being composed and counts for nothing
+// (chapter: messages are created as temporary files). As long as it is small it is
+// memory; what is over the inline limit, or comes when the memory for young texts
+// is used up, is a file (F4). One goroutine uses it, and ends it with Commit or
+// Discard; Discard after Commit does nothing.
+type Draft struct {
+	ID     mail.ID
+	s      *Spool
+	buf    []byte    // V line, envelope and text; of a spilled draft the part not written yet
+	pool   *[]byte   // where buf came from
+	textAt int       // where the text begins
+	start  []byte    // of a spilled draft: the first bytes of the text
+	file   disk.File // spilled
+	done   int64     // bytes written to it
+	sum    uint32    // of what was written, without the V line
+	err    error     // of a write, sticky
+}
+
+// startSize is how much of the text of a spilled draft Start returns at least.
+const startSize = 64 << 10
+
+// Draft begins a message with a new id. The envelope is written down now.
+func (s *Spool) Draft(e *mail.Envelope) (*Draft, error) {
+	id, err := s.newID()
+	if err != nil {
+		return nil, fmt.Errorf("spool: draft: %w", err)
+	}
+	d := &Draft{ID: id, s: s}
+	d.pool, _ = s.scratch.Get().(*[]byte)
+	if d.pool == nil {
+		b := make([]byte, 0, 16<<10)
+		d.pool = &b
+	}
+	d.buf = appendEnvelope(append((*d.pool)[:0], make([]byte, headSize)...), e)
+	d.textAt = len(d.buf)
+	return d, nil
+}
+
+// Write adds to the text.
+func (d *Draft) Write(p []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	d.buf = append(d.buf, p...)
+	return len(p), d.spill()
+}
+
+// ReadFrom adds all that r has to the text. An error of r comes back as it is.
+func (d *Draft) ReadFrom(r io.Reader) (read int64, err error) {
+	for d.err == nil {
+		if cap(d.buf)-len(d.buf) < 4<<10 {
+			d.buf = append(d.buf, make([]byte, 4<<10)...)[:len(d.buf)] // doubles
+		}
+		n, err := r.Read(d.buf[len(d.buf):cap(d.buf)])
+		d.buf, read = d.buf[:len(d.buf)+n], read+int64(n)
+		if err == io.EOF {
+			return read, d.spill()
+		}
+		if err != nil {
+			return read, err
+		}
+		if err := d.spill(); err != nil {
+			return read, err
+		}
+	}
+	return read, d.err
+}
+
+// spill writes what is in memory to the file, if it has become too much.
+func (d *Draft) spill() error {
+	if len(d.buf) <= d.s.options.InlineLimit && (d.file != nil || !d.s.crowded()) {
+		return nil
+	}
+	if err := d.create(); err != nil {
+		return err
+	}
+	return d.flush()
+}
+
+// create makes the file, if there is none.
+func (d *Draft) create() error {
+	if d.file != nil {
+		return nil
+	}
+	name := d.s.name(d.ID, ".tmp")
+	f, err := d.s.fs.Create(name)
+	if err != nil {
+		d.err = fmt.Errorf("spool: temporary file: %w", err)
+		return d.err
+	}
+	d.file = f
+	d.s.log.Debug("created", "file", name)
+	return nil
+}
+
+// crowded says that the texts in memory are as many as they may be.
+func (s *Spool) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.young >= s.options.Memory
+}
+
+func (d *Draft) flush() error {
+	counted := d.buf
+	if d.done == 0 {
+		counted = d.buf[headSize:]
+	}
+	d.sum = crc32.Update(d.sum, castagnoli, counted)
+	if len(d.start) < startSize {
+		text := d.buf[max(0, d.textAt-int(d.done)):] // the envelope is in the first piece
+		d.start = append(d.start, text[:min(len(text), startSize)]...)
+	}
+	n, err := d.file.WriteAt(d.buf, d.done)
+	d.done += int64(n)
+	if d.buf = d.buf[:0]; err != nil {
+		d.err = fmt.Errorf("spool: temporary file: %w", err)
+	}
+	return d.err
+}
+
+// Start returns the first bytes of the text, all of it or at least 64 KiB: enough
+// for a header. It is valid until Commit or Discard.
+func (d *Draft) Start() []byte {
+	if d.file != nil {
+		return d.start
+	}
+	return d.buf[d.textAt:]
+}
+
+// Size is the length of the text so far, in bytes.
+func (d *Draft) Size() int64 { return d.done + int64(len(d.buf)) - int64(d.textAt) }
+
+// Commit submits the message with its first facts, and, as the same frame, the
+// facts about the messages that it came of (L5). The message survives power loss
+// when Wait for the number has returned nil; whatever becomes of the client (J1).
+// After an error nothing is left behind: ErrFull, when a checkpoint has not made
+// room within ten seconds. share is Intake for mail that comes in and Inside for
+// what the server makes itself.
+func (d *Draft) Commit(ctx context.Context, share journal.Share, parents []fact.Change, facts ...fact.Fact) (Number, error) {
+	n, err := d.commit(ctx, share, parents, facts)
+	if err != nil {
+		d.Discard()
+		return 0, fmt.Errorf("spool: message %d: %w", d.ID, err)
+	}
+	d.release()
+	return n, nil
+}
+
+func (d *Draft) commit(ctx context.Context, share journal.Share, parents []fact.Change, facts []fact.Fact) (Number, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	m := &message{textAt: int32(d.textAt), text: d.Size(), facts: int32(len(facts))}
+	var lines []byte
+	for i, f := range facts {
+		lines = appendLine(lines, i+1, f)
+	}
+	if d.file != nil || len(d.buf)+len(lines) > d.s.journal.FrameLimit()/2 {
+		if err := d.finish(m, lines); err != nil {
+			return 0, err
+		}
+		d.buf = appendDraftNote(d.buf[:0], m)
+		return d.submit(ctx, share, parents, kindDraft, m, nil)
+	}
+	putHead(d.buf, d.ID, d.textAt, m.text, crc32.Checksum(d.buf[headSize:], castagnoli))
+	m.image, m.unfiled = bytes.Clone(d.buf), lines
+	return d.submit(ctx, share, parents, kindMessage, m, lines)
+}
+
+// finish makes the file whole and durable, still under its temporary name (F4).
+func (d *Draft) finish(m *message, lines []byte) error {
+	if err := d.create(); err != nil {
+		return err
+	}
+	if err := d.flush(); err != nil {
+		return err
+	}
+	end := d.done
+	tail := fillTo(lines, end)
+	if _, err := d.file.WriteAt(tail, end); err != nil {
+		return err
+	}
+	head := make([]byte, headSize)
+	putHead(head, d.ID, d.textAt, m.text, d.sum)
+	if _, err := d.file.WriteAt(head, 0); err != nil {
+		return err
+	}
+	if err := d.file.Datasync(); err != nil {
+		return err
+	}
+	m.draft, m.size = true, end+int64(len(tail))
+	return d.s.fs.SyncDir(path.Dir(d.s.name(d.ID, "")))
+}
+
+// fillTo fills b up so that, written at offset at, it ends on a sector.
+func fillTo(b []byte, at int64) []byte {
+	return append(b, bytes.Repeat([]byte("\n"), int((sector-(at+int64(len(b)))%sector)%sector))...)
+}
+
+// appendDraftNote is what a frame says of a file that it names.
+func appendDraftNote(b []byte, m *message) []byte {
+	return fmt.Appendf(b, "%d %d %d\n", m.textAt, m.text, m.size)
+}
+
+// roomWait is how long a message waits for a checkpoint to make room (J5).
+const roomWait = 10 * time.Second
+
+// submit appends the frame, as soon as there is room, and puts the message among
+// the others.
+func (d *Draft) submit(ctx context.Context, share journal.Share, parents []fact.Change, kind journal.Kind, m *message, lines []byte) (Number, error) {
+	var patience <-chan time.Time
+	for {
+		n, freed, err := d.try(share, parents, kind, m, lines)
+		if !errors.Is(err, ErrFull) {
+			return n, err
+		}
+		if patience == nil {
+			timer := time.NewTimer(roomWait)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		select {
+		case <-freed:
+		case <-patience:
+			return 0, err
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// try is one attempt of submit; freed is closed when there may be more room.
+func (d *Draft) try(share journal.Share, parents []fact.Change, kind journal.Kind, m *message, lines []byte) (n Number, freed chan struct{}, err error) {
+	s := d.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var births []byte
+	if len(parents) > 0 {
+		if births, err = s.batch(nil, parents); err != nil {
+			return 0, nil, err
+		}
+	}
+	count := append(strconv.AppendInt(make([]byte, 0, 16), int64(len(births)), 10), '\n')
+	size := len(count) + len(births) + len(d.buf) + len(lines)
+	if err := s.journal.Book(share, size); err != nil {
+		s.wake()
+		return 0, s.freed, err
+	}
+	if n, err = s.append(kind, d.ID, count, births, d.buf, lines); err != nil {
+		s.journal.Unbook(size)
+		return 0, s.freed, err
+	}
+	m.oldest = n
+	s.messages[d.ID] = m
+	s.young += int64(len(m.image))
+	if s.young >= s.options.Memory {
+		s.wake()
+	}
+	s.apply(n, parents)
+	return n, nil, nil
+}
+
+// Discard throws the draft away (chapter: the Module discards of the temporary file).
+func (d *Draft) Discard() {
+	if d.file != nil && d.s != nil {
+		name := d.s.name(d.ID, ".tmp")
+		if err := d.s.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			d.s.log.Error("cannot remove a temporary file; it goes at the next start", "file", name, "err", err)
+		}
+	}
+	d.release()
+}
+
+// release gives the memory back; the second time it does nothing.
+func (d *Draft) release() {
+	if d.file != nil {
+		d.file.Close() // its bytes are synced or thrown away
+		d.file = nil
+	}
+	if d.pool != nil {
+		if cap(d.buf) <= 1<<20 {
+			*d.pool = d.buf[:0]
+			d.s.scratch.Put(d.pool)
+		}
+		d.pool, d.buf = nil, nil
+	}
+}

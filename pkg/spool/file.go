@@ -1,0 +1,262 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+
+	"cgq/pkg/fact"
+	"cgq/pkg/mail"
+)
+
+// A message file, and the image of a message in the journal:
+//
+//	V 1 <id> <offset of the text> <length of the text> <CRC-32C>
+//	envelope lines
+//	blank line
+//	text
+//	<number> <CRC-32C of number and fact> <fact>      one line each
+//
+// The numbers of the V line have a fixed width; its check sum is of all bytes from
+// the second line to the end of the text, then of the V line before it. Each write
+// to a file ends on a multiple of 512, filled up with newlines: so the next one
+// touches no sector that was synced, and a sector that is lost with the power held
+// only what the journal still holds (F2).
+//
+// The name says what a file is: .msg is accepted, and was whole and synced before
+// it got that name; .tmp counts only as long as a frame names it (F1).
+const (
+	headFormat = "V 1 %020d %010d %015d "
+	sumFormat  = "%08x\n"
+	sumAt      = len("V 1 00000000000000000000 0000000000 000000000000000 ")
+	headSize   = sumAt + len("00000000\n")
+	sector     = 512
+)
+
+// ErrDamaged is matched by the error of everything that cannot be believed.
+var ErrDamaged = errors.New("message file damaged")
+
+// ErrVersion is returned by Open for files of another version of this program.
+var ErrVersion = errors.New("message file of another version: stop that version cleanly first")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// putHead writes the V line to the start of b. rest is the check sum of what
+// stands between it and the end of the text.
+func putHead(b []byte, id mail.ID, textAt int, text int64, rest uint32) {
+	head := fmt.Appendf(b[:0], headFormat, uint64(id), textAt, text)
+	copy(b[sumAt:], fmt.Sprintf(sumFormat, crc32.Update(rest, castagnoli, head)))
+}
+
+// A head is what the V line says.
+type head struct {
+	textAt int
+	text   int64
+	sum    uint32
+}
+
+func parseHead(b []byte, id mail.ID) (h head, err error) {
+	if len(b) >= 4 && string(b[:2]) == "V " && string(b[:4]) != "V 1 " && b[2] >= '1' && b[2] <= '9' {
+		return h, fmt.Errorf("message %d: %w", id, ErrVersion)
+	}
+	var same uint64
+	if len(b) < headSize {
+		return h, fmt.Errorf("message %d: %w: shorter than its first line", id, ErrDamaged)
+	}
+	_, err = fmt.Sscanf(string(b[:headSize]), headFormat+sumFormat, &same, &h.textAt, &h.text, &h.sum)
+	if err != nil || mail.ID(same) != id || h.textAt < headSize || h.text < 0 {
+		return h, fmt.Errorf("message %d: %w: its first line is not one of ours", id, ErrDamaged)
+	}
+	return h, nil
+}
+
+// appendLine adds a numbered fact in the form of a file.
+func appendLine(b []byte, number int, f fact.Fact) []byte {
+	start := len(b)
+	b = strconv.AppendInt(b, int64(number), 10)
+	end := len(b)
+	b = fact.Append(append(b, " 00000000 "...), f)
+	sum := crc32.Update(crc32.Checksum(b[start:end], castagnoli), castagnoli, b[end+9:])
+	putHex(b[end+1:end+9], sum)
+	return append(b, '\n')
+}
+
+func putHex(b []byte, n uint32) {
+	for i := range 8 {
+		b[i] = "0123456789abcdef"[n>>(28-4*i)&15]
+	}
+}
+
+// A line is one numbered fact, in the form of a file, with its newline.
+type line struct {
+	number int
+	raw    []byte
+}
+
+// parseLine takes a line apart, without its newline, and checks it.
+func parseLine(b []byte) (l line, text string, ok bool) {
+	i := bytes.IndexByte(b, ' ')
+	if i < 1 || len(b) < i+11 || b[i+9] != ' ' {
+		return l, "", false
+	}
+	number, err1 := strconv.Atoi(string(b[:i]))
+	sum, err2 := strconv.ParseUint(string(b[i+1:i+9]), 16, 32)
+	if err1 != nil || err2 != nil || number < 1 ||
+		uint32(sum) != crc32.Update(crc32.Checksum(b[:i], castagnoli), castagnoli, b[i+9:]) {
+		return l, "", false
+	}
+	return line{number, append(b[:len(b):len(b)], '\n')}, string(b[i+10:]), true
+}
+
+// parseLines reads the facts behind a text. Lines that are torn are left out:
+// whether that leaves a gap in the numbers is known when the journal has been read.
+func parseLines(b []byte) (lines []line, whole bool) {
+	whole = true
+	for raw := range bytes.Lines(b) {
+		if len(raw) == 1 && raw[0] == '\n' {
+			continue
+		}
+		l, _, ok := parseLine(bytes.TrimSuffix(raw, []byte("\n")))
+		if !ok {
+			whole = false
+			continue
+		}
+		lines = append(lines, l)
+	}
+	return lines, whole
+}
+
+// fill ends b on a sector.
+func fill(b []byte) []byte {
+	return append(b, bytes.Repeat([]byte("\n"), (sector-len(b)%sector)%sector)...)
+}
+
+// batch is the payload of a frame of facts: lines "id number crc fact", with the
+// numbers that come next. A fact that differs from the one before it in id, number
+// and recipient alone, as in an act on many, is the line "id number rcpt=". The
+// caller holds mu.
+func (s *Spool) batch(b []byte, changes []fact.Change) ([]byte, error) {
+	var next map[mail.ID]int // how many of each message, if there are more
+	if len(changes) > 1 {
+		next = make(map[mail.ID]int, len(changes))
+	}
+	var before fact.Fact
+	for _, c := range changes {
+		m := s.messages[c.ID]
+		if m == nil {
+			return nil, fmt.Errorf("%w: there is no message %d", ErrFact, c.ID)
+		}
+		number := int(m.facts) + 1 + next[c.ID]
+		if next != nil {
+			next[c.ID]++
+		}
+		b = append(strconv.AppendUint(b, uint64(c.ID), 10), ' ')
+		if rcpt, same := alike(before, c.Fact); same {
+			b = append(strconv.AppendInt(b, int64(number), 10), ' ')
+			b = append(strconv.AppendInt(b, int64(rcpt), 10), "=\n"...)
+		} else {
+			b = appendLine(b, number, c.Fact)
+		}
+		before = c.Fact
+	}
+	if limit := s.journal.FrameLimit(); len(b) > limit {
+		return nil, fmt.Errorf("%w: they take %d bytes, one frame takes %d: act on fewer messages at once", ErrFact, len(b), limit)
+	}
+	return b, nil
+}
+
+// appendStands adds the lines of standing things to a batch: "0 key value", the
+// key quoted. No message has the number 0.
+func appendStands(b []byte, stands []Standing) []byte {
+	for _, st := range stands {
+		b = strconv.AppendQuote(append(b, "0 "...), st.Key)
+		b = append(append(append(b, ' '), st.Value...), '\n')
+	}
+	return b
+}
+
+func parseStand(s string) (Standing, error) {
+	quoted, err := strconv.QuotedPrefix(s)
+	if err != nil || !strings.HasPrefix(s[len(quoted):], " ") {
+		return Standing{}, fmt.Errorf("%w: a standing thing: %q", fact.ErrText, s)
+	}
+	key, err := strconv.Unquote(quoted)
+	return Standing{key, s[len(quoted)+1:]}, err
+}
+
+// alike says whether two facts differ in their recipient alone, and returns it.
+func alike(before, f fact.Fact) (rcpt int, same bool) {
+	switch f := f.(type) {
+	case fact.Rejected:
+		b, ok := before.(fact.Rejected)
+		b.Rcpt = f.Rcpt
+		return f.Rcpt, ok && b == f
+	case fact.Freed:
+		b, ok := before.(fact.Freed)
+		b.Rcpt = f.Rcpt
+		return f.Rcpt, ok && b == f
+	}
+	return 0, false
+}
+
+func again(f fact.Fact, rcpt int) fact.Fact {
+	switch f := f.(type) {
+	case fact.Rejected:
+		f.Rcpt = rcpt
+		return f
+	case fact.Freed:
+		f.Rcpt = rcpt
+		return f
+	}
+	return f
+}
+
+// A numbered change is one line of a batch.
+type numbered struct {
+	fact.Change
+	number int
+}
+
+// parseBatch reads a batch. Its commit was checked; what is wrong here was written so.
+func parseBatch(b []byte) (all []numbered, stands []Standing, err error) {
+	var before fact.Fact
+	for raw := range strings.Lines(string(b)) {
+		raw = strings.TrimSuffix(raw, "\n")
+		id, rest, _ := strings.Cut(raw, " ")
+		if id == "0" {
+			st, err := parseStand(rest)
+			if err != nil {
+				return nil, nil, err
+			}
+			stands = append(stands, st)
+			continue
+		}
+		n, ok := mail.ParseID(id)
+		if !ok {
+			return nil, nil, fmt.Errorf("%w: %q has no message", fact.ErrText, raw)
+		}
+		c := numbered{Change: fact.Change{ID: n}}
+		if same, ok := strings.CutSuffix(rest, "="); ok && strings.Count(same, " ") == 1 {
+			var rcpt int
+			if _, err := fmt.Sscanf(same, "%d %d", &c.number, &rcpt); err != nil {
+				return nil, nil, fmt.Errorf("%w: %q", fact.ErrText, raw)
+			}
+			c.Fact = again(before, rcpt)
+		} else {
+			l, text, ok := parseLine([]byte(rest))
+			if !ok {
+				return nil, nil, fmt.Errorf("%w: %q", fact.ErrText, raw)
+			}
+			if c.Fact, err = fact.Parse(text); err != nil {
+				return nil, nil, err
+			}
+			c.number = l.number
+		}
+		before = c.Fact
+		all = append(all, c)
+	}
+	return all, stands, nil
+}

@@ -1,0 +1,87 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"cgq/pkg/disk"
+	"cgq/pkg/fact"
+	"cgq/pkg/mail"
+)
+
+// apply notes what commit n says of messages. The caller holds mu, and batch has
+// checked that they are here.
+func (s *Spool) apply(n Number, changes []fact.Change) {
+	for _, c := range changes {
+		m := s.messages[c.ID]
+		if m == nil {
+			continue // a fact behind Gone in one frame
+		}
+		m.facts++
+		m.unfiled = appendLine(m.unfiled, int(m.facts), c.Fact)
+		if m.oldest == 0 {
+			m.oldest = n
+		}
+		if c.Fact == (fact.Gone{}) {
+			s.forget(c.ID, m)
+		}
+	}
+}
+
+// forget takes a message away from the others. The caller holds mu.
+func (s *Spool) forget(id mail.ID, m *message) {
+	delete(s.messages, id)
+	s.young -= int64(len(m.image))
+	if m.image == nil || m.anew {
+		s.gone[id] = true
+	}
+}
+
+// A text is open for reading.
+type text struct {
+	*io.SectionReader
+	f disk.File
+}
+
+func (t text) Close() error { return t.f.Close() }
+
+// young text is read from memory.
+type youngText struct{ *bytes.Reader }
+
+func (youngText) Close() error { return nil }
+
+// Open returns the text of a message: from memory as long as it is young, then
+// from its file (L2). An error matches fs.ErrNotExist when the message has gone.
+func (s *Spool) Open(id mail.ID) (io.ReadSeekCloser, error) {
+	for {
+		s.mu.Lock()
+		m := s.messages[id]
+		if m == nil {
+			s.mu.Unlock()
+			return nil, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
+		}
+		image, draft, textAt, length := m.image, m.draft, int64(m.textAt), m.text
+		s.mu.Unlock()
+		if image != nil {
+			return youngText{bytes.NewReader(image[textAt:])}, nil
+		}
+		f, err := s.fs.Open(s.name(id, suffix(draft)))
+		if errors.Is(err, fs.ErrNotExist) && draft {
+			continue // a checkpoint has just given it its name
+		}
+		if err != nil {
+			return nil, fmt.Errorf("spool: message %d: %w", id, err)
+		}
+		return text{io.NewSectionReader(f, textAt, length), f}, nil
+	}
+}
+
+func suffix(draft bool) string {
+	if draft {
+		return ".tmp"
+	}
+	return ".msg"
+}

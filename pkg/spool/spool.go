@@ -1,0 +1,287 @@
+// Package spool keeps messages: first in the journal and in memory, and, if they
+// have to wait, each in a file of its own. It does not know what a fact does, and
+// does not deliver. The rules J, F, L, C and R are those of docs/spool.md.
+//
+// A message is, on disk, in one of these states (J: its frame in the journal, D:
+// Queue/NN/<id>.tmp synced, F: Queue/NN/<id>.msg whole and synced):
+//
+//	S1  nothing or D       never accepted, or gone
+//	S2  J, or J and D      accepted: the instant at which Wait for its frame returned
+//	S3  J, F being made    the journal counts; whatever the file looks like is repaired from it
+//	S4  J and F            the file is synced, then its directory
+//	S5  F                  the segment is free
+//	S6  J or F, and Gone   gone: the instant at which Wait for Gone returned; then the
+//	                       name goes, that is synced, and only then Gone's segment is free
+//
+// Three orders carry it. Nothing goes to a file before it is durable in the
+// journal, or half an act would outlive the other half. Nothing is freed before all
+// that replaces it is synced, unlinks too. And no sector that is synced is written
+// again: a file is replaced by a synced one, or grows by whole sectors.
+package spool
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path"
+	"sync"
+	"time"
+
+	"cgq/pkg/disk"
+	"cgq/pkg/fact"
+	"cgq/pkg/journal"
+	"cgq/pkg/mail"
+)
+
+// A Number tells Wait what to wait for.
+type Number = journal.Number
+
+// The frames of the spool.
+const (
+	kindMessage journal.Kind = iota + 1 // [births] and the image of a message
+	kindDraft                           // [births] and the length and check sum of what <id>.tmp holds
+	kindFacts                           // [batch]: all of them happened, or none
+)
+
+// ErrFact is returned for facts about a message that is not here, or for more of
+// them than one frame takes.
+var ErrFact = errors.New("spool: facts cannot be recorded")
+
+// ErrFull is returned when the journal has no room: the oldest commits must first
+// get files. Try again later.
+var ErrFull = journal.ErrFull
+
+// Options are sizes and times. The zero Options are the defaults.
+type Options struct {
+	Journal     journal.Options
+	Age         time.Duration // how long a message stays without a file (journal_age); 2s
+	Memory      int64         // bytes of texts without a file (journal_memory); 64 MiB
+	InlineLimit int           // bytes; larger texts never stand in the journal (inline_limit); 256 KiB
+	Syncers     int           // files that are synced at the same time; 16
+}
+
+func (o *Options) setDefaults(frame int) {
+	o.Age = cmp.Or(o.Age, 2*time.Second)
+	o.Memory = cmp.Or(o.Memory, 64<<20)
+	o.InlineLimit = min(cmp.Or(o.InlineLimit, 256<<10), frame/2)
+	o.Syncers = cmp.Or(o.Syncers, 16)
+}
+
+// A message is what the spool remembers of one.
+type message struct {
+	image   []byte // young: no file counts yet. Nil: a file has it
+	unfiled []byte // lines of facts that no file holds
+	textAt  int32  // where the text begins in the image or file
+	facts   int32  // the number of the last fact
+	text    int64  // length
+	size    int64  // of the file
+	oldest  Number // the first commit that says what no file says; 0: none
+	draft   bool   // the file is still called .tmp
+	anew    bool   // a sync of the file has failed: never again into this one (F3)
+}
+
+// A standing value, and the commit that said it.
+type standing struct {
+	value string
+	said  Number
+}
+
+// A Spool is safe for concurrent use.
+type Spool struct {
+	fs       disk.FS
+	dir      string
+	log      *slog.Logger
+	journal  *journal.Journal
+	options  Options
+	identity string
+	scratch  sync.Pool     // *[]byte, for drafts
+	due      chan struct{} // capacity 1: a checkpoint may be due
+
+	checkpoint sync.Mutex // one at a time; taken before mu
+
+	mu       sync.Mutex
+	err      error // sticky, after a failed sync of a directory
+	last     mail.ID
+	ceiling  mail.ID   // ids up to this may be given out
+	newest   Number    // of the last frame appended
+	began    time.Time // when the oldest frame that no checkpoint has seen was appended; zero: none
+	young    int64     // bytes of images in memory
+	messages map[mail.ID]*message
+	standing map[string]standing
+	gone     map[mail.ID]bool // a file may still have the name
+	unsynced map[string]bool  // directories in which names have changed
+	freed    chan struct{}    // closed and replaced when a checkpoint has made room
+}
+
+// Identity names this spool among all spools, for ever. It has no spaces and
+// may stand in a file name.
+func (s *Spool) Identity() string { return s.identity }
+
+// A Standing thing is true until another value is said under its key: a host's
+// delay, a hold. Neither has a line end; no value takes the key back.
+type Standing struct{ Key, Value string }
+
+// Append records facts, of one message or many, as one frame: all or none. They
+// count when Wait for the number has returned nil: one who appends a decision
+// applies it only then, one who appends an observation at once. Append never waits
+// for the disk. Gone takes the message away.
+func (s *Spool) Append(changes ...fact.Change) (Number, error) { return s.Act(changes, nil) }
+
+// Act is Append for an act on many that says standing things, too.
+func (s *Spool) Act(changes []fact.Change, stands []Standing) (Number, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	payload, err := s.batch(nil, changes)
+	if err != nil {
+		return 0, err
+	}
+	payload = appendStands(payload, stands)
+	if err := s.journal.Book(journal.Inside, len(payload)); err != nil {
+		return 0, err
+	}
+	n, err := s.append(kindFacts, 0, payload)
+	if err != nil {
+		return 0, err
+	}
+	s.apply(n, changes)
+	for _, st := range stands {
+		s.stand(st, n)
+	}
+	return n, nil
+}
+
+// append puts a frame into the journal. The caller holds mu.
+func (s *Spool) append(kind journal.Kind, id mail.ID, payload ...[]byte) (Number, error) {
+	n, err := s.journal.Append(kind, uint64(id), payload...)
+	if err != nil {
+		return 0, err
+	}
+	s.newest = n
+	if s.began.IsZero() {
+		s.began = time.Now()
+		s.wake() // so that somebody counts its age
+	}
+	return n, nil
+}
+
+// wake lets Run look whether a checkpoint is due.
+func (s *Spool) wake() {
+	select {
+	case s.due <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Spool) stand(st Standing, n Number) {
+	if st.Value == "" {
+		delete(s.standing, st.Key)
+		return
+	}
+	s.standing[st.Key] = standing{st.Value, n}
+}
+
+// Standing returns the standing things by their keys.
+func (s *Spool) Standing() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]string, len(s.standing))
+	for key, st := range s.standing {
+		all[key] = st.value
+	}
+	return all
+}
+
+// Wait returns nil when everything through number n survives power loss. Nobody
+// calls it holding a lock.
+func (s *Spool) Wait(n Number) error { return s.journal.Wait(n) }
+
+// Load is how much the spool carries.
+type Load struct {
+	Messages int     // in the Queue, files or not
+	Young    int64   // bytes of messages that have no file yet
+	Closed   int     // journal segments that wait for a checkpoint
+	Journal  float64 // the part of the journal that is used or booked
+}
+
+// Load says how much the spool carries just now.
+func (s *Spool) Load() Load {
+	closed, part := s.journal.Fill()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Load{len(s.messages), s.young, closed, part}
+}
+
+// newID never gives an id twice: before one is used, a ceiling above it is
+// published, and a start goes on above the ceiling (F8).
+func (s *Spool) newID() (mail.ID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	if s.last == s.ceiling {
+		if err := s.raise(); err != nil {
+			return 0, fmt.Errorf("id ceiling: %w", err)
+		}
+	}
+	s.last++
+	return s.last, nil
+}
+
+// ahead is how many ids a ceiling is good for.
+const ahead = 100_000
+
+// raise publishes a higher ceiling. The caller holds mu, or is alone.
+func (s *Spool) raise() error {
+	tmp, name := path.Join(s.dir, "ids.tmp"), path.Join(s.dir, "ids")
+	f, err := s.write(tmp, fmt.Appendf(nil, "%d %s\n", s.ceiling+ahead, s.identity))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := disk.Publish(s.fs, f, tmp, name); err != nil {
+		s.err = err
+		return err
+	}
+	s.ceiling += ahead
+	return nil
+}
+
+// name is the path of a message's file (F6).
+func (s *Spool) name(id mail.ID, suffix string) string {
+	return path.Join(s.folder(int(id%folders)), id.String()+suffix)
+}
+
+func (s *Spool) folder(nn int) string { return path.Join(s.dir, fmt.Sprintf("%02d", nn)) }
+
+// write makes a file; the caller closes it.
+func (s *Spool) write(name string, b []byte) (disk.File, error) {
+	f, err := s.fs.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.WriteAt(b, 0); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// slurp reads a whole file.
+func (s *Spool) slurp(name string) ([]byte, error) {
+	f, err := s.fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); err != nil && (err != io.EOF || int64(n) < size) {
+		return nil, err
+	}
+	return b, nil
+}
