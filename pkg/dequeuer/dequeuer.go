@@ -1,0 +1,179 @@
+// Package dequeuer processes delivery information: when a recipient has failed and
+// its sender wants to know, it submits a Delivery Status Notification, for several
+// recipients at once if it can; and when nothing is left to be done and said of a
+// message, it takes it out of the Queue (chapter: The Dequeuer component).
+package dequeuer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"cgq/pkg/dsn"
+	"cgq/pkg/fact"
+	"cgq/pkg/header"
+	"cgq/pkg/mail"
+	"cgq/pkg/module"
+	"cgq/pkg/queue"
+	"cgq/pkg/serverlog"
+	"cgq/pkg/settings"
+)
+
+// Settings are those of the chapter's Dequeuer panel.
+type Settings struct {
+	ReportingDelay settings.Duration `toml:"reporting_delay" doc:"how long a report waits for the results of other recipients of its message; 0s to 24h; it leaves at once after the last one (chapter: Reporting Delay)"`
+}
+
+// Defaults are the settings of a new server.
+func Defaults() Settings { return Settings{ReportingDelay: settings.Duration(time.Minute)} }
+
+// Validate names the first key that cannot be used.
+func (s *Settings) Validate() error {
+	if d := s.ReportingDelay.D(); d < 0 || d > 24*time.Hour {
+		return fmt.Errorf("reporting_delay: %s is not between 0s and 24h", s.ReportingDelay)
+	}
+	return nil
+}
+
+// A Kernel is what the Dequeuer needs of one.
+type Kernel interface {
+	// NextReport waits for a message to look at, which is then in its hands.
+	NextReport(ctx context.Context) (queue.Report, bool)
+	// ReturnReport gives it back; again is when to look once more, or zero.
+	ReturnReport(id mail.ID, again time.Time)
+	// Decide makes facts durable, then true.
+	Decide(changes ...fact.Change) error
+	// Gone takes the message out of the queue.
+	Gone(id mail.ID) error
+}
+
+// A Begetter submits a report and what it means for the message that it is about as
+// one frame.
+type Begetter interface {
+	Beget(ctx context.Context, env *mail.Envelope, text io.Reader, parents func(mail.ID) []fact.Change) (mail.ID, error)
+}
+
+// A Dequeuer reports and removes.
+type Dequeuer struct {
+	kernel     Kernel
+	begetter   Begetter
+	open       func(mail.ID) (io.ReadSeekCloser, error)
+	mainDomain func() string
+	log        *slog.Logger // tag DEQUEUER
+	reports    atomic.Int64
+}
+
+// New returns a Dequeuer; open returns the text of a message.
+func New(k Kernel, b Begetter, open func(mail.ID) (io.ReadSeekCloser, error), mainDomain func() string, log *slog.Logger) *Dequeuer {
+	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, log: log}
+}
+
+// retry is how long a report waits that could not be written.
+const retry = 5 * time.Second
+
+// Run works until ctx ends.
+func (d *Dequeuer) Run(ctx context.Context) {
+	for {
+		r, ok := d.kernel.NextReport(ctx)
+		if !ok {
+			return
+		}
+		if err := d.process(ctx, r); err != nil {
+			if ctx.Err() == nil {
+				d.log.Error("cannot report, trying again: "+err.Error(), "id", r.ID)
+			}
+			d.kernel.ReturnReport(r.ID, time.Now().Add(retry))
+		}
+	}
+}
+
+// process deals with one message. The end of its recipients is on record already,
+// so nothing is transferred twice whatever happens here.
+func (d *Dequeuer) process(ctx context.Context, r queue.Report) error {
+	wanted := r.Done[:0:0]
+	for _, done := range r.Done {
+		if done.Wanted {
+			wanted = append(wanted, done)
+		}
+	}
+	if len(wanted) == 0 {
+		if r.Last {
+			return d.kernel.Gone(r.ID)
+		}
+		d.kernel.ReturnReport(r.ID, time.Time{})
+		return nil
+	}
+	err := d.report(ctx, r, wanted)
+	var refused *module.Rejection
+	if errors.As(err, &refused) && refused.Result.Action == mail.Failed {
+		d.log.Log(ctx, serverlog.Failure, "the report to "+r.Envelope.ReturnPath.Path()+" cannot be delivered and is dropped: "+
+			refused.Error(), "id", r.ID)
+		err = d.kernel.Decide(consequences(r, wanted, 0)...)
+	}
+	if err == nil && !r.Last {
+		d.kernel.ReturnReport(r.ID, time.Time{})
+	}
+	return err
+}
+
+// consequences are what a report means for the message that it is about.
+func consequences(r queue.Report, wanted []queue.Done, report mail.ID) []fact.Change {
+	said := fact.Reported{DSN: report}
+	for _, done := range wanted {
+		said.Rcpts = append(said.Rcpts, done.Rcpt)
+	}
+	changes := []fact.Change{{ID: r.ID, Fact: said}}
+	if r.Last {
+		changes = append(changes, fact.Change{ID: r.ID, Fact: fact.Gone{}})
+	}
+	return changes
+}
+
+// report composes and submits a report.
+func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted []queue.Done) error {
+	original, err := d.open(r.ID)
+	if err != nil {
+		return err
+	}
+	defer original.Close()
+	domain := d.mainDomain()
+	report := &dsn.Report{From: mail.Address{Local: "MAILER-DAEMON", Domain: domain}, To: r.Envelope.ReturnPath,
+		ReportingMTA: domain, Now: time.Now(), ID: r.ID, EnvelopeID: r.Envelope.EnvelopeID, Submitted: r.Envelope.Submitted,
+		Subject: subject(original), Original: original, Return: r.Envelope.Return}
+	for _, done := range wanted {
+		rcpt := r.Envelope.Recipients[done.Rcpt]
+		said := dsn.Recipient{To: rcpt.Address, Original: rcpt.Original, Result: done.Result, Last: done.At}
+		if !done.Person { // else the text stands alone
+			said.Module, said.Queue = done.Key.Module, done.Key.Queue
+		}
+		report.Recipients = append(report.Recipients, said)
+	}
+	var text bytes.Buffer
+	if err := dsn.Compose(&text, report); err != nil {
+		return err
+	}
+	env := &mail.Envelope{Source: mail.DSN, Recipients: []mail.Recipient{{Address: r.Envelope.ReturnPath, Notify: mail.NotifyNever}},
+		Body: mail.Body8BitMIME, SMTPUTF8: !r.Envelope.ReturnPath.ASCII()}
+	id, err := d.begetter.Beget(ctx, env, &text, func(id mail.ID) []fact.Change { return consequences(r, wanted, id) })
+	if err != nil {
+		return err
+	}
+	d.reports.Add(1)
+	d.log.Log(ctx, serverlog.Major, "report generated: ["+id.String()+"] to "+r.Envelope.ReturnPath.Path(), "id", r.ID)
+	return nil
+}
+
+// subject is the Subject field as it stands in the text.
+func subject(text io.ReadSeeker) string {
+	b, err := io.ReadAll(io.LimitReader(text, 64<<10))
+	if err != nil {
+		return ""
+	}
+	s, _ := header.Get(b, "Subject")
+	return s
+}

@@ -1,0 +1,298 @@
+// Package kernel runs the queue: it owns the one [queue.State] behind the one
+// lock, puts facts into the ledger, wakes modules when work is due, and hands what
+// is done to the Dequeuer. It does not route, and does not write reports.
+//
+// Facts come in two orders. An observation is appended and applied under the lock,
+// so that the ledger has them in the order in which they were applied, and is
+// durable within settledSync. A decision is appended, waited for without the lock,
+// and then applied; see [Kernel.Reject].
+package kernel
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"cgq/pkg/fact"
+	"cgq/pkg/journal"
+	"cgq/pkg/mail"
+	"cgq/pkg/module"
+	"cgq/pkg/queue"
+	"cgq/pkg/spool"
+)
+
+// A Ledger keeps facts and texts; [spool.Spool] is one.
+type Ledger interface {
+	// Append and Act record facts, and standing things, as one frame, whole or not
+	// at all. They never wait for the disk.
+	Append(changes ...fact.Change) (journal.Number, error)
+	Act(changes []fact.Change, stands []spool.Standing) (journal.Number, error)
+	// Wait returns nil when everything up to the number survives power loss. Nobody
+	// calls it holding a lock.
+	Wait(n journal.Number) error
+	// Open returns the text of a message. Close it.
+	Open(id mail.ID) (io.ReadSeekCloser, error)
+}
+
+// A Begetter submits a message and records the facts about those that it came of,
+// which may name it, as one frame (SPOOL L5), and then applies them; the Enqueuer is
+// one.
+type Begetter interface {
+	Beget(ctx context.Context, env *mail.Envelope, text io.Reader, parents func(mail.ID) []fact.Change) (mail.ID, error)
+}
+
+// A Plan is how a module works its queues. The kernel asks for it anew each time.
+type Plan struct {
+	queue.Limits
+	Retry  []time.Duration // waits after the first, second … attempt; the last repeats
+	Expire time.Duration   // age at which a failed attempt is the last; 0: never
+}
+
+// settledSync is the longest time for which an observation is not durable
+// (SPOOL L3).
+const settledSync = 100 * time.Millisecond
+
+// quantum is how many messages a worker takes while others wait.
+const quantum = 100
+
+// Kernel runs the queue. Its methods are safe for concurrent use.
+type Kernel struct {
+	ledger   Ledger
+	log      Logs
+	plan     func(module string) Plan
+	begetter Begetter
+	modules  []module.Module
+
+	mu       sync.Mutex
+	state    *queue.State
+	newest   journal.Number // of what was observed
+	syncing  *time.Timer    // not nil: that will be durable soon
+	parked   map[string]int // panics in a row of each module
+	stopping bool           // nothing new is handed out
+
+	changed  chan struct{} // capacity 1: Wake may have come nearer
+	reported chan struct{} // capacity 1: ReportWake may have come nearer
+}
+
+// Logs are where the kernel writes.
+type Logs struct {
+	Queue    *slog.Logger // tag QUEUE
+	Dequeuer *slog.Logger // tag DEQUEUER
+}
+
+// New returns a kernel with an empty queue. Nothing happens before Run.
+func New(l Ledger, plan func(module string) Plan, log Logs, mods ...module.Module) *Kernel {
+	return &Kernel{ledger: l, log: log, plan: plan, modules: mods, state: queue.New(), parked: map[string]int{},
+		changed: make(chan struct{}, 1), reported: make(chan struct{}, 1)}
+}
+
+// SetReportingDelay sets the chapter's Reporting Delay.
+func (k *Kernel) SetReportingDelay(d time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.state.ReportingDelay = d
+}
+
+// Insert puts a message into its host queues. The caller has waited: the message
+// and its facts are durable, else a module could send what was never accepted
+// (SPOOL L1, L3).
+func (k *Kernel) Insert(m queue.Message, facts ...fact.Fact) {
+	k.mu.Lock()
+	k.state.Add(m)
+	var done []settled
+	for _, f := range facts {
+		k.state.Apply(m.ID, f)
+		done = k.collect(done, fact.Change{ID: m.ID, Fact: f})
+	}
+	total := k.state.Len()
+	k.mu.Unlock()
+	k.logEnqueued(m.ID, total)
+	k.logSettled(done)
+	kick(k.changed)
+	if len(done) > 0 {
+		kick(k.reported)
+	}
+}
+
+// Restore puts a message back that a start has found. The recipients that are not
+// done are routed anew: routes replace what its facts say of that. Refused are
+// those that the Router does not take any more.
+func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Routed, refused []fact.Settled) {
+	k.mu.Lock()
+	k.state.Add(m)
+	anew := map[int]bool{}
+	for _, r := range routes {
+		anew[r.Rcpt] = true
+		k.state.Apply(m.ID, r)
+	}
+	for _, f := range facts {
+		if r, ok := f.(fact.Routed); !ok || !anew[r.Rcpt] {
+			k.state.Apply(m.ID, f)
+		}
+	}
+	k.mu.Unlock()
+	for _, s := range refused {
+		k.observe(fact.Change{ID: m.ID, Fact: s})
+	}
+	kick(k.changed)
+	kick(k.reported)
+}
+
+// RestoreDelays puts the standing delays of host queues back that a start has
+// found. None lasts longer than the longest step of its module from now: the clock
+// may have jumped (SPOOL L9).
+func (k *Kernel) RestoreDelays(standing map[string]string, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, value := range standing {
+		d, err := fact.ParseDelay(value)
+		if err != nil {
+			k.log.Queue.Error("a standing delay cannot be read and is forgotten", "key", key, "err", err)
+			continue
+		}
+		if latest := now.Add(longest(k.plan(d.Module).Retry)); d.Until.After(latest) {
+			d.Until = latest
+		}
+		k.state.Delay(d)
+	}
+}
+
+// Run lets the modules work until ctx ends. Then nothing new is handed out, the
+// transfers in progress have grace to finish before their context ends, too, and
+// what they said is made durable (SPOOL L8).
+func (k *Kernel) Run(ctx context.Context, b Begetter, grace time.Duration) {
+	k.begetter = b
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var work sync.WaitGroup
+	k.dispatch(ctx, func(key queue.Key) { work.Go(func() { k.work(working, key) }) })
+	k.mu.Lock()
+	k.stopping = true
+	k.mu.Unlock()
+	timer := time.AfterFunc(grace, cancel)
+	work.Wait()
+	timer.Stop()
+	k.sync()
+}
+
+// dispatch gives workers to host queues as they want them.
+func (k *Kernel) dispatch(ctx context.Context, start func(queue.Key)) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		k.mu.Lock()
+		keys := k.take(time.Now())
+		at, any := k.state.Wake()
+		k.mu.Unlock()
+		for _, key := range keys {
+			start(key)
+		}
+		if any {
+			timer.Reset(time.Until(at))
+		}
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-k.changed:
+		}
+	}
+}
+
+// take claims all host queues that want a worker. The caller holds mu.
+func (k *Kernel) take(now time.Time) (keys []queue.Key) {
+	for _, m := range k.modules {
+		limits := k.plan(m.Name()).Limits
+		if k.parked[m.Name()] >= parkAfter {
+			limits = queue.Limits{}
+		}
+		k.state.SetLimits(m.Name(), limits)
+		for {
+			key, idle, ok := k.state.Take(m.Name(), now)
+			for _, i := range idle {
+				k.recover(i)
+			}
+			if !ok {
+				break
+			}
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func (k *Kernel) module(name string) module.Module {
+	i := slices.IndexFunc(k.modules, func(m module.Module) bool { return m.Name() == name })
+	if i < 0 {
+		return nil
+	}
+	return k.modules[i]
+}
+
+func kick(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// observe appends and applies what has happened. It is true even if it cannot be
+// written: then a restart may repeat a transfer.
+func (k *Kernel) observe(changes ...fact.Change) {
+	k.mu.Lock()
+	k.write(changes, nil)
+	var one [1]settled // most changes are of one recipient
+	done := one[:0]
+	for _, c := range changes {
+		k.state.Apply(c.ID, c.Fact)
+		done = k.collect(done, c)
+	}
+	k.mu.Unlock()
+	if len(done) > 0 {
+		k.logSettled(done)
+		kick(k.reported)
+	}
+}
+
+// write appends observations. The caller holds mu.
+func (k *Kernel) write(changes []fact.Change, stands []spool.Standing) {
+	n, err := k.ledger.Act(changes, stands)
+	if err != nil {
+		k.log.Queue.Error("what has happened cannot be written; a restart may repeat it", "err", err)
+		return
+	}
+	if k.newest = n; k.syncing == nil {
+		k.syncing = time.AfterFunc(settledSync, k.sync)
+	}
+}
+
+// sync makes durable what was observed until now.
+func (k *Kernel) sync() {
+	k.mu.Lock()
+	n := k.newest
+	k.syncing = nil
+	k.mu.Unlock()
+	if err := k.ledger.Wait(n); err != nil {
+		k.log.Queue.Error("what has happened is not on disk; a restart may repeat it", "err", err)
+	}
+}
+
+// wait is how long to wait after so many failed attempts.
+func (p Plan) wait(attempts int) time.Duration {
+	if len(p.Retry) == 0 {
+		return 30 * time.Minute
+	}
+	return p.Retry[min(max(attempts, 1), len(p.Retry))-1]
+}
+
+func longest(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 30 * time.Minute
+	}
+	return slices.Max(all)
+}
+
+// key is the name under which the delay of a host queue stands.
+func standingKey(k queue.Key) string { return "delay " + k.Module + " " + k.Queue }

@@ -1,0 +1,103 @@
+package kernel
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"cgq/pkg/fact"
+	"cgq/pkg/mail"
+	"cgq/pkg/queue"
+	"cgq/pkg/serverlog"
+)
+
+// The lines that people and scripts look for, in the product's words: [id],
+// relayed:, delivered:, failed:, delayed till, enqueued, dequeued, deleted.
+
+var background = context.Background()
+
+func (k *Kernel) queueLog(id mail.ID) *slog.Logger {
+	return serverlog.Session(k.log.Queue, 0, "["+id.String()+"]")
+}
+
+func (k *Kernel) logEnqueued(id mail.ID, total int) {
+	if k.log.Queue.Enabled(background, serverlog.Major) {
+		k.queueLog(id).Log(background, serverlog.Major, "enqueued, nTotal="+strconv.Itoa(total))
+	}
+}
+
+func (k *Kernel) logGone(id mail.ID, total int) {
+	if k.log.Queue.Enabled(background, serverlog.Major) {
+		k.queueLog(id).Log(background, serverlog.Major, "deleted, nTotal="+strconv.Itoa(total))
+	}
+}
+
+// A settled recipient is one to write a line about.
+type settled struct {
+	id mail.ID
+	by string // who rejected it; empty: nobody did
+	queue.Done
+}
+
+// collect notes a change that has just been applied, if it settles a recipient. The
+// caller holds mu: a moment later the message may be gone.
+func (k *Kernel) collect(all []settled, c fact.Change) []settled {
+	rcpt, by := 0, ""
+	switch f := c.Fact.(type) {
+	case fact.Settled:
+		rcpt = f.Rcpt
+	case fact.Rejected:
+		rcpt, by = f.Rcpt, f.By
+	default:
+		return all
+	}
+	if d, ok := k.state.Result(c.ID, rcpt); ok {
+		all = append(all, settled{c.ID, by, d})
+	}
+	return all
+}
+
+// logSettled writes DEQUEUER [id] SMTP(example.com)u@example.com relayed: text.
+func (k *Kernel) logSettled(all []settled) {
+	for _, s := range all {
+		level := serverlog.Major
+		if s.Result.Action == mail.Failed {
+			level = serverlog.Failure
+		}
+		if !k.log.Dequeuer.Enabled(background, level) {
+			continue
+		}
+		where, text := s.Key.String(), s.Result.String()
+		if s.Key == (queue.Key{}) {
+			where = "SYSTEM(NULL)"
+		}
+		if s.by != "" {
+			text = "rejected by " + s.by + ": " + text
+		}
+		k.log.Dequeuer.LogAttrs(background, level, where+s.To.String()+" "+s.Result.Action.String()+": "+text, slog.Any("id", s.id))
+	}
+}
+
+func (k *Kernel) logTried(id mail.ID, key queue.Key, to mail.Address, t fact.Tried) {
+	k.log.Dequeuer.LogAttrs(background, serverlog.Problem, key.String()+to.String()+" delayed till "+clock(t.Until)+
+		": "+t.Result.String(), slog.Any("id", id))
+}
+
+func (k *Kernel) logSuspended(id mail.ID, s fact.Suspended) {
+	k.log.Dequeuer.LogAttrs(background, serverlog.Problem, queue.Key{Module: s.Module, Queue: s.Queue}.String()+
+		" message delayed till "+clock(s.Until)+": "+s.Result.String(), slog.Any("id", id))
+}
+
+func (k *Kernel) logDelayed(d fact.Delay) {
+	k.log.Queue.Log(background, serverlog.Problem, queue.Key{Module: d.Module, Queue: d.Queue}.String()+
+		" delayed till "+clock(d.Until)+": "+d.Result.String(), "attempts", d.Attempts)
+}
+
+// clock is a local time as the log writes it, with the day when it is not near.
+func clock(t time.Time) string {
+	if d := time.Until(t); d < 12*time.Hour && d > -12*time.Hour {
+		return t.Local().Format("15:04:05")
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}

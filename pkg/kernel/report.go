@@ -1,0 +1,79 @@
+package kernel
+
+import (
+	"context"
+	"time"
+
+	"cgq/pkg/fact"
+	"cgq/pkg/mail"
+	"cgq/pkg/queue"
+)
+
+// NextReport returns the next message whose results the Dequeuer shall look at, and
+// waits for it until ctx ends. It is in the Dequeuer's hands until Gone or
+// ReturnReport.
+func (k *Kernel) NextReport(ctx context.Context) (queue.Report, bool) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		k.mu.Lock()
+		r, ok := k.state.TakeReport(time.Now())
+		at, any := k.state.ReportWake()
+		k.mu.Unlock()
+		if ok {
+			if any {
+				kick(k.reported) // there may be another Dequeuer
+			}
+			return r, true
+		}
+		if any {
+			timer.Reset(time.Until(at))
+		}
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-k.reported:
+		}
+	}
+	return queue.Report{}, false
+}
+
+// ReturnReport takes a message back from the Dequeuer; again, if it could do
+// nothing, is when it shall look once more, else zero.
+func (k *Kernel) ReturnReport(id mail.ID, again time.Time) {
+	k.mu.Lock()
+	k.state.ReturnReport(id, again)
+	k.mu.Unlock()
+	kick(k.reported)
+}
+
+// Gone takes a message out of the queue of which everything is said. It is an
+// observation. When it cannot be written the message stays, to be tried again.
+func (k *Kernel) Gone(id mail.ID) error {
+	k.mu.Lock()
+	n, err := k.ledger.Append(fact.Change{ID: id, Fact: fact.Gone{}})
+	if err != nil {
+		k.mu.Unlock()
+		return err
+	}
+	if k.newest = n; k.syncing == nil {
+		k.syncing = time.AfterFunc(settledSync, k.sync)
+	}
+	k.state.Apply(id, fact.Gone{})
+	total := k.state.Len()
+	k.mu.Unlock()
+	k.logGone(id, total)
+	return nil
+}
+
+// Decide makes facts true that nobody outside has done: durable first.
+func (k *Kernel) Decide(changes ...fact.Change) error {
+	n, err := k.ledger.Append(changes...)
+	if err == nil {
+		err = k.ledger.Wait(n)
+	}
+	if err == nil {
+		k.Apply(changes...)
+	}
+	return err
+}

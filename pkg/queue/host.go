@@ -1,0 +1,407 @@
+package queue
+
+import (
+	"cmp"
+	"container/heap"
+	"time"
+
+	"cgq/pkg/fact"
+)
+
+// A host is a host queue.
+type host struct {
+	key        Key
+	module     *module
+	delay      fact.Delay // zero Until: none
+	head, tail *entry     // all entries, in order of arrival
+	line       []ticket   // those that may be leased, in order
+	waiting    waitHeap   // those that wait for their time
+	ready      int        // how many of line count
+	entries    int
+	held       int
+	rcpts      int // not done
+	bytes      int64
+	workers    int
+	at         time.Time // in module.waiting
+	index      int       // there; -1: not there
+	place      where
+}
+
+// A ticket is a place in a line. It counts as long as the entry has the same.
+type ticket struct {
+	e      *entry
+	number uint32
+}
+
+// A module is what the State knows of one: how many may work.
+type module struct {
+	limits  Limits
+	line    []*host // that want a worker now, in order
+	waiting hostHeap
+	workers int
+}
+
+// Limits say how many workers a module has.
+type Limits struct {
+	Channels      int // for all its host queues
+	QueueChannels int // for one host queue
+}
+
+// perChannel is how many ready messages a host queue has for one more worker.
+const perChannel = 10
+
+// SetLimits sets the limits of a module; before that it has none, and no worker.
+func (s *State) SetLimits(name string, l Limits) {
+	s.module(name).limits = l
+	for _, h := range s.hosts {
+		if h.key.Module == name {
+			s.plan(h)
+		}
+	}
+}
+
+func (s *State) module(name string) *module {
+	m := s.modules[name]
+	if m == nil {
+		m = &module{}
+		s.modules[name] = m
+	}
+	return m
+}
+
+func (s *State) host(k Key) *host {
+	h := s.hosts[k]
+	if h == nil {
+		h = &host{key: k, module: s.module(k.Module), index: -1}
+		s.hosts[k] = h
+	}
+	return h
+}
+
+// drop forgets a host queue that holds nothing and is not delayed.
+func (s *State) drop(h *host) {
+	if h.entries == 0 && h.workers == 0 && h.delay.Until.IsZero() {
+		h.leavePlace()
+		delete(s.hosts, h.key)
+	}
+}
+
+func (h *host) push(e *entry) {
+	e.prev = h.tail
+	if h.tail == nil {
+		h.head = e
+	} else {
+		h.tail.next = e
+	}
+	h.tail = e
+	h.entries++
+	h.bytes += e.msg.size
+	if e.msg.hold != "" {
+		h.held++
+	}
+}
+
+func (h *host) remove(e *entry) {
+	if e.prev == nil {
+		h.head = e.next
+	} else {
+		e.prev.next = e.next
+	}
+	if e.next == nil {
+		h.tail = e.prev
+	} else {
+		e.next.prev = e.prev
+	}
+	h.unplace(e)
+	e.prev, e.next = nil, nil
+	h.entries--
+	h.bytes -= e.msg.size
+	if e.msg.hold != "" {
+		h.held--
+	}
+}
+
+// unplace takes an entry out of the line or from among the waiting.
+func (h *host) unplace(e *entry) {
+	switch e.place {
+	case ready:
+		e.ticket++
+		h.ready--
+	case waiting:
+		heap.Remove(&h.waiting, e.index)
+	}
+	e.place = nowhere
+}
+
+// settle puts an entry where it belongs after something has changed, and plans its
+// host. It may be nil: a recipient that was never routed.
+func (s *State) settle(e *entry) {
+	if e == nil {
+		return
+	}
+	h := e.host
+	at, any := e.due()
+	switch {
+	case !any:
+		h.unplace(e)
+	case at.IsZero():
+		if e.place != ready {
+			h.unplace(e)
+			h.queue(e)
+		}
+	case e.place == waiting:
+		e.at = at
+		heap.Fix(&h.waiting, e.index)
+	default:
+		h.unplace(e)
+		e.at, e.place = at, waiting
+		heap.Push(&h.waiting, e)
+	}
+	s.plan(h)
+}
+
+// queue puts an entry at the end of the line.
+func (h *host) queue(e *entry) {
+	e.place = ready
+	e.ticket++
+	h.ready++
+	if len(h.line) > 64 && len(h.line) > 4*h.ready { // most have left it
+		kept := h.line[:0]
+		for _, t := range h.line {
+			if t.number == t.e.ticket {
+				kept = append(kept, t)
+			}
+		}
+		h.line = kept
+	}
+	h.line = append(h.line, ticket{e, e.ticket})
+}
+
+// due is when an entry may be leased, zero for at any time, if it may at all.
+func (e *entry) due() (at time.Time, any bool) {
+	if e.leased || e.open == 0 || e.msg.hold != "" {
+		return at, false
+	}
+	for _, i := range e.rcpts {
+		r := &e.msg.rcpts[i]
+		if r.done || r.leased {
+			continue
+		}
+		if !any || r.until.Before(at) {
+			at, any = r.until, true
+		}
+	}
+	if e.until.After(at) {
+		at = e.until
+	}
+	return at, any
+}
+
+// plan puts a host where it belongs: in line for a worker, waiting, or nowhere.
+func (s *State) plan(h *host) {
+	var at time.Time
+	want := false
+	switch {
+	case h.ready > 0:
+		want = h.workers < h.allowed()
+	case len(h.waiting) > 0 && h.workers == 0:
+		at, want = h.waiting[0].at, true
+	}
+	if want && h.delay.Until.After(at) {
+		at = h.delay.Until
+	}
+	if !want && h.entries == 0 && h.workers == 0 && !h.delay.Until.IsZero() {
+		at, want = h.delay.Until, true // so that somebody forgets it then
+	}
+	m := h.module
+	switch {
+	case !want:
+		h.leavePlace()
+	case at.IsZero():
+		if h.place != ready {
+			h.leavePlace()
+			h.place = ready
+			m.line = append(m.line, h)
+		}
+	case h.place == waiting:
+		h.at = at
+		heap.Fix(&m.waiting, h.index)
+	default:
+		h.leavePlace()
+		h.at, h.place = at, waiting
+		heap.Push(&m.waiting, h)
+	}
+}
+
+// allowed is how many workers a host queue may have: more only as its line grows,
+// and one as long as the last attempt has failed.
+func (h *host) allowed() int {
+	if !h.delay.Until.IsZero() {
+		return 1
+	}
+	return min(h.module.limits.QueueChannels, 1+h.ready/perChannel)
+}
+
+func (h *host) leavePlace() {
+	switch h.place {
+	case ready:
+		for i, other := range h.module.line {
+			if other == h {
+				h.module.line = append(h.module.line[:i], h.module.line[i+1:]...)
+				break
+			}
+		}
+	case waiting:
+		heap.Remove(&h.module.waiting, h.index)
+	}
+	h.place = nowhere
+}
+
+// Take claims the next host queue of a module that wants a worker. The longest in
+// line is first, so that a long queue does not starve the others. Idle names host
+// queues whose delay is over and that hold nothing: their standing delay may go.
+func (s *State) Take(name string, now time.Time) (k Key, idle []Key, ok bool) {
+	m := s.module(name)
+	for len(m.waiting) > 0 && !m.waiting[0].at.After(now) {
+		h := heap.Pop(&m.waiting).(*host)
+		if h.place = nowhere; h.entries == 0 && h.workers == 0 {
+			idle = append(idle, h.key)
+			continue
+		}
+		h.place = ready
+		m.line = append(m.line, h)
+	}
+	if len(m.line) == 0 || m.workers >= m.limits.Channels {
+		return Key{}, idle, false
+	}
+	h := m.line[0]
+	m.line[0], m.line = nil, m.line[1:]
+	h.place = nowhere
+	h.workers++
+	m.workers++
+	s.plan(h)
+	return h.key, idle, true
+}
+
+// Release gives a host queue back after a worker is done with it.
+func (s *State) Release(k Key) {
+	if h := s.hosts[k]; h != nil {
+		h.workers--
+		h.module.workers--
+		s.plan(h)
+		s.drop(h)
+	}
+}
+
+// Crowded says that other host queues of the module wait while all its workers are
+// busy: one who has worked for a while should let go.
+func (s *State) Crowded(name string) bool {
+	m := s.module(name)
+	return len(m.line) > 0 && m.workers >= m.limits.Channels
+}
+
+// Wake returns when Take will next have something, if it is known.
+func (s *State) Wake() (at time.Time, any bool) {
+	for _, m := range s.modules {
+		if m.workers >= m.limits.Channels {
+			continue // Release will tell
+		}
+		if len(m.line) > 0 {
+			return time.Time{}, true
+		}
+		if len(m.waiting) > 0 && (!any || m.waiting[0].at.Before(at)) {
+			at, any = m.waiting[0].at, true
+		}
+	}
+	return at, any
+}
+
+// Delay makes the delay of a whole host queue true (chapter: a Module can delay an
+// entire queue). A zero Until takes it back.
+func (s *State) Delay(d fact.Delay) {
+	h := s.host(Key{d.Module, d.Queue})
+	h.delay = d
+	s.plan(h)
+	s.drop(h)
+}
+
+// Delayed returns the delay of a host queue, as long as it was not taken back. It
+// may be over.
+func (s *State) Delayed(k Key) (fact.Delay, bool) {
+	if h := s.hosts[k]; h != nil && !h.delay.Until.IsZero() {
+		return h.delay, true
+	}
+	return fact.Delay{}, false
+}
+
+type waitHeap []*entry
+
+func (w waitHeap) Len() int           { return len(w) }
+func (w waitHeap) Less(i, j int) bool { return w[i].at.Before(w[j].at) }
+func (w waitHeap) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].index, w[j].index = i, j
+}
+func (w *waitHeap) Push(x any) {
+	e := x.(*entry)
+	e.index = len(*w)
+	*w = append(*w, e)
+}
+func (w *waitHeap) Pop() any {
+	old := *w
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	e.index = -1
+	*w = old[:len(old)-1]
+	return e
+}
+
+type hostHeap []*host
+
+func (w hostHeap) Len() int { return len(w) }
+func (w hostHeap) Less(i, j int) bool {
+	if c := w[i].at.Compare(w[j].at); c != 0 {
+		return c < 0
+	}
+	return cmp.Less(w[i].key.Queue, w[j].key.Queue)
+}
+func (w hostHeap) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].index, w[j].index = i, j
+}
+func (w *hostHeap) Push(x any) {
+	h := x.(*host)
+	h.index = len(*w)
+	*w = append(*w, h)
+}
+func (w *hostHeap) Pop() any {
+	old := *w
+	h := old[len(old)-1]
+	old[len(old)-1] = nil
+	h.index = -1
+	*w = old[:len(old)-1]
+	return h
+}
+
+// laterHeap orders messages by when the Dequeuer shall look at them.
+type laterHeap []*message
+
+func (w laterHeap) Len() int           { return len(w) }
+func (w laterHeap) Less(i, j int) bool { return w[i].reportAt.Before(w[j].reportAt) }
+func (w laterHeap) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].index, w[j].index = i, j
+}
+func (w *laterHeap) Push(x any) {
+	m := x.(*message)
+	m.index = len(*w)
+	*w = append(*w, m)
+}
+func (w *laterHeap) Pop() any {
+	old := *w
+	m := old[len(old)-1]
+	old[len(old)-1] = nil
+	m.index = -1
+	*w = old[:len(old)-1]
+	return m
+}

@@ -1,0 +1,97 @@
+package queue
+
+import (
+	"container/heap"
+	"time"
+
+	"cgq/pkg/mail"
+)
+
+// A Lease is one message of a host queue in the hands of a module, with those of
+// its recipients that are due: they are Processing.
+type Lease struct {
+	Key
+	ID       mail.ID
+	Envelope *mail.Envelope
+	Size     int64
+	Repeated bool
+	Rcpts    []int          // indices into the envelope
+	To       []mail.Address // where they go
+}
+
+// Lease hands out the next message of a host queue.
+func (s *State) Lease(k Key, now time.Time) (l Lease, ok bool) {
+	h := s.hosts[k]
+	if h == nil || h.delay.Until.After(now) {
+		return Lease{}, false
+	}
+	for len(h.waiting) > 0 && !h.waiting[0].at.After(now) {
+		e := heap.Pop(&h.waiting).(*entry)
+		h.queue(e)
+	}
+	for len(h.line) > 0 {
+		t := h.line[0]
+		h.line[0].e, h.line = nil, h.line[1:]
+		if t.number != t.e.ticket {
+			continue
+		}
+		e := t.e
+		h.unplace(e)
+		m := e.msg
+		l = Lease{Key: k, ID: m.id, Envelope: m.env, Size: m.size, Repeated: m.repeated}
+		for _, i := range e.rcpts {
+			if r := &m.rcpts[i]; !r.done && !r.leased && !r.until.After(now) {
+				r.leased = true
+				l.Rcpts, l.To = append(l.Rcpts, int(i)), append(l.To, r.to)
+			}
+		}
+		if len(l.Rcpts) > 0 {
+			e.leased = true
+			return l, true
+		}
+		s.settle(e)
+	}
+	return Lease{}, false
+}
+
+// Return ends a lease. What is not done is due again when its delays are over.
+func (s *State) Return(l Lease) {
+	m := s.messages[l.ID]
+	if m == nil {
+		return
+	}
+	for _, i := range l.Rcpts {
+		m.rcpts[i].leased = false
+	}
+	if e := m.rcpts[l.Rcpts[0]].entry; e != nil {
+		e.leased = false
+		if e.open > 0 {
+			s.settle(e)
+		}
+	}
+}
+
+// Pause keeps a message from its module for a while; it is no attempt, and a
+// restart forgets it.
+func (s *State) Pause(k Key, id mail.ID, until time.Time) {
+	if m := s.messages[id]; m != nil {
+		if e := m.entry(k); e != nil {
+			e.until = until
+			s.settle(e)
+		}
+	}
+}
+
+// Attempts returns how many attempts have failed so far, of a recipient alone and
+// of its message in its queue.
+func (s *State) Attempts(id mail.ID, rcpt int) (own, message int) {
+	m := s.messages[id]
+	if m == nil {
+		return 0, 0
+	}
+	r := m.rcpt(rcpt)
+	if r == nil || r.entry == nil {
+		return 0, 0
+	}
+	return int(r.attempts), int(r.entry.attempts)
+}

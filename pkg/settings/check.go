@@ -1,0 +1,240 @@
+package settings
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// A checker walks the syntax tree of a file beside the type of its section.
+type checker struct {
+	parser unstable.Parser
+	file   string
+	lines  map[string]int // where each key stands
+	found  Problems
+}
+
+// check returns every key that the value has no place for and every value that
+// does not fit, and where each key stands. Syntax is left to the decoder.
+func check(file string, text []byte, value any) (Problems, map[string]int) {
+	c := &checker{file: file, lines: map[string]int{}}
+	c.parser.Reset(text)
+	root := reflect.TypeOf(value).Elem()
+	table, in := []string(nil), root // in: the type of the table that we are in; nil: unknown
+	for c.parser.NextExpression() {
+		switch e := c.parser.Expression(); e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table, in = c.find(nil, root, e)
+			if in != nil {
+				in = c.tableType(table, in, e)
+			}
+		case unstable.KeyValue:
+			if in != nil {
+				c.keyValue(table, in, e)
+			}
+		}
+	}
+	if c.parser.Error() != nil {
+		return nil, nil
+	}
+	return c.found, c.lines
+}
+
+// tableType returns the type of the keys below the header e, or nil with a problem.
+func (c *checker) tableType(key []string, t reflect.Type, e *unstable.Node) reflect.Type {
+	if e.Kind == unstable.ArrayTable {
+		if t.Kind() != reflect.Slice {
+			c.problem(key, e, "is not a list of tables: write it in single brackets or with =")
+			return nil
+		}
+		t = t.Elem()
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if !isTable(t) && t.Kind() != reflect.Map {
+		c.problem(key, e, "is not a table")
+		return nil
+	}
+	return t
+}
+
+// find follows the key of e from the table and type given. When there is no such
+// key it notes a problem and returns a nil type.
+func (c *checker) find(table []string, t reflect.Type, e *unstable.Node) ([]string, reflect.Type) {
+	key := slices.Clone(table)
+	for it := e.Key(); it.Next(); {
+		name := string(it.Node().Data)
+		key = append(key, name)
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		switch t.Kind() {
+		case reflect.Map:
+			t = t.Elem()
+		case reflect.Struct:
+			fields := fieldsOf(t)
+			i := slices.IndexFunc(fields, func(f field) bool { return f.key == name })
+			if i < 0 {
+				c.problem(key, e, "unknown key"+suggest(name, fields))
+				return key, nil
+			}
+			t = fields[i].Type
+		default:
+			c.problem(key, e, "is not a table")
+			return key, nil
+		}
+	}
+	if c.lines[dotted(key)] == 0 {
+		c.lines[dotted(key)] = c.line(e)
+	}
+	return key, t
+}
+
+func (c *checker) keyValue(table []string, t reflect.Type, e *unstable.Node) {
+	key, t := c.find(table, t, e)
+	if t != nil {
+		c.value(key, t, e, e.Value())
+	}
+}
+
+// value notes what is wrong with the value n of the key at e.
+func (c *checker) value(key []string, t reflect.Type, e, n *unstable.Node) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	v := reflect.New(t)
+	if u, ok := v.Interface().(encoding.TextUnmarshaler); ok {
+		if n.Kind == unstable.Array || n.Kind == unstable.InlineTable {
+			c.problem(key, e, "want one value")
+			return
+		}
+		text := string(n.Data)
+		if n.Kind == unstable.Integer { // without this, 5 would be a Duration of 5 nanoseconds
+			text = strings.ReplaceAll(text, "_", "")
+		}
+		if err := u.UnmarshalText([]byte(text)); err != nil {
+			c.problem(key, e, err.Error())
+		}
+		return
+	}
+	want, ok := fits(t.Kind(), n.Kind)
+	if !ok {
+		c.problem(key, e, "want "+want)
+		return
+	}
+	for it := n.Children(); it.Next(); {
+		switch n.Kind {
+		case unstable.Array:
+			c.value(key, t.Elem(), e, it.Node())
+		case unstable.InlineTable:
+			c.keyValue(key, t, it.Node())
+		}
+	}
+}
+
+// fits reports whether a field takes a value, and what it would take.
+func fits(field reflect.Kind, value unstable.Kind) (want string, ok bool) {
+	switch field {
+	case reflect.String:
+		return "a text in quotes", value == unstable.String
+	case reflect.Bool:
+		return "true or false", value == unstable.Bool
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number", value == unstable.Integer
+	case reflect.Float32, reflect.Float64:
+		return "a number", value == unstable.Integer || value == unstable.Float
+	case reflect.Slice, reflect.Array:
+		return "a list in brackets", value == unstable.Array
+	case reflect.Struct, reflect.Map:
+		return "a table", value == unstable.InlineTable
+	}
+	return "nothing: no settings file can set this", false
+}
+
+func (c *checker) problem(key []string, at *unstable.Node, why string) {
+	c.found = append(c.found, Problem{File: c.file, Line: c.line(at), Key: dotted(key), Why: why})
+}
+
+// line is where the key of an expression begins.
+func (c *checker) line(e *unstable.Node) int {
+	it := e.Key()
+	it.Next()
+	return c.parser.Shape(it.Node().Raw).Start.Line
+}
+
+// dotted is a key as TOML writes it.
+func dotted(key []string) string {
+	parts := make([]string, len(key))
+	for i, k := range key {
+		parts[i] = keyText(k)
+	}
+	return strings.Join(parts, ".")
+}
+
+func keyText(k string) string {
+	bare := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
+	}
+	if k == "" || strings.ContainsFunc(k, func(r rune) bool { return !bare(r) }) {
+		return quote(k)
+	}
+	return k
+}
+
+// A field is a field of a section or table that a file can set.
+type field struct {
+	reflect.StructField
+	key, doc string
+}
+
+// fieldsOf returns the fields of the struct t that have a toml tag.
+func fieldsOf(t reflect.Type) (list []field) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+		if f.IsExported() && key != "" && key != "-" {
+			list = append(list, field{f, key, f.Tag.Get("doc")})
+		}
+	}
+	return list
+}
+
+// suggest names the field that was most likely meant.
+func suggest(name string, fields []field) string {
+	best, least := "", 3 // typing errors
+	for _, f := range fields {
+		if d := distance(strings.ToLower(name), f.key); d < least {
+			best, least = f.key, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", best)
+}
+
+// distance is the number of letters to put in, take out or change to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
