@@ -38,14 +38,15 @@ type FS interface {
 	// fs.ErrNotExist. It follows no link and waits for no FIFO: for what is not a
 	// regular file it returns ErrNotRegular.
 	Open(name string) (File, error)
-	// Rename gives a file another name in the same directory, in place of a file
-	// that has it: at any time, and after power loss, one of the two is there. It
+	// Rename gives a file, or a directory, another name in the same directory, in
+	// place of a file that has it: at any time, and after power loss, one of the two is there. It
 	// may survive although the bytes of the file do not.
 	Rename(old, name string) error
 	// Link gives a file a second name, in any directory, or returns an error matching
 	// fs.ErrExist: it never takes the place of another file.
 	Link(old, name string) error
-	// Remove takes the name away, or returns an error matching fs.ErrNotExist.
+	// Remove takes the name of a file or of an empty directory away, or returns an
+	// error matching fs.ErrNotExist.
 	Remove(name string) error
 	// Mkdir makes a directory and those above it; they may be there already. Their
 	// names are the SyncDir of the directories that they are in.

@@ -24,25 +24,45 @@ func OpenOS(root string) (*OS, error) {
 // Close gives the descriptor back. Files stay open.
 func (o *OS) Close() error { return o.root.Close() }
 
-// Create implements [FS].
+// Create implements [FS]. Nothing but a regular file is taken the place of.
 func (o *OS) Create(name string) (File, error) {
-	return o.open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
-}
-
-// Open implements [FS].
-func (o *OS) Open(name string) (File, error) {
-	return o.open(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK)
-}
-
-func (o *OS) open(name string, flag int) (File, error) {
-	f, err := o.root.OpenFile(name, flag, 0o600)
-	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EISDIR) {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+	f, err := o.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return o.truncate(name)
 	}
 	if err != nil {
 		return nil, err // not f: a nil *os.File in an interface is not nil
 	}
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+	return osFile{f}, nil
+}
+
+func (o *OS) truncate(name string) (File, error) {
+	f, err := o.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.(osFile).Truncate(0); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Open implements [FS]. A root resolves links below itself, whatever the flags say:
+// so what the name stands for is looked at first, and the file must be that.
+func (o *OS) Open(name string) (File, error) {
+	is, err := o.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !is.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+	}
+	f, err := o.root.OpenFile(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err // not f: a nil *os.File in an interface is not nil
+	}
+	st, err := f.Stat()
+	if err != nil || !os.SameFile(is, st) { // another has taken its place
 		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}, err, f.Close())
 	}
 	return osFile{f}, nil

@@ -21,7 +21,7 @@ const slice = 1000
 type Outcome struct {
 	Queues   int         // host queues that were matched
 	Changed  int         // of them, those whose delay was taken away
-	Messages int         // that have changed rows
+	Messages int         // that the matched rows are of
 	Matched  int         // rows: recipients that are not done
 	Rows     int         // of them, those that were changed
 	Skipped  []queue.Row // those that are Processing
@@ -78,10 +78,13 @@ func (k *Kernel) act(sel queue.Selection, dry bool, change func(queue.Row) (fact
 	var changes []fact.Change
 	messages := map[mail.ID]bool{}
 	for _, row := range rows {
+		messages[row.ID] = true
 		if f, ok := change(row); ok {
 			changes = append(changes, fact.Change{ID: row.ID, Fact: f})
-			messages[row.ID] = true
 		}
+	}
+	for _, row := range busy {
+		messages[row.ID] = true
 	}
 	out.Rows, out.Messages = len(changes), len(messages)
 	if dry || len(changes) == 0 && len(hosts) == 0 {

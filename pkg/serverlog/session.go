@@ -8,6 +8,25 @@ type session struct {
 	subject string
 }
 
+// String is -060353([197.26.11.151]).
+func (s session) String() string { return string(s.append(nil)) }
+
+func (s session) append(b []byte) []byte {
+	if s.number != 0 {
+		b = append(b, '-')
+		for rest := s.number; rest < 100_000; rest *= 10 { // six digits
+			b = append(b, '0')
+		}
+		b = appendUint(b, s.number)
+	}
+	if s.subject != "" {
+		b = append(b, '(')
+		b = appendSubject(b, s.subject)
+		b = append(b, ')')
+	}
+	return b
+}
+
 const sessionKey = "\x00session"
 
 // Session returns a logger whose records carry, behind the tag of log, a session

@@ -1,0 +1,77 @@
+# make run and make test do everything; the other targets are for those who work on cgq.
+
+GO     ?= go
+PREFIX ?= /usr/local
+BASE   ?= ./var
+
+LINT_VERSION := v2.15.0
+LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
+
+# The race detector needs cgo; where there is no C compiler the tests run without it.
+RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+
+.DEFAULT_GOAL := build
+.PHONY: run test lint bench build install completions docs clean
+
+build: ## both programs into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+define NEXT
+
+cgqd starts on 127.0.0.1:2525 with its base directory in $(BASE). In another terminal:
+
+  send a mail      bin/cgq --base $(BASE) account create ann@example.com
+                   swaks --server 127.0.0.1:2525 --to ann@example.com
+  list the queue   bin/cgq --base $(BASE) queue list
+  follow the log   bin/cgq --base $(BASE) log tail -f
+
+Without swaks: printf 'Subject: hello\n\nHello, Ann.\n' | curl -sS smtp://127.0.0.1:2525 \
+                 --mail-from bob@example.net --mail-rcpt ann@example.com --crlf -T -
+Ctrl-C stops it.
+
+endef
+export NEXT
+
+run: build ## a daemon with defaults in ./var, in the foreground
+	@test -e $(BASE) || bin/cgqd init --base $(BASE) --domain example.com
+	@printf '%s\n' "$$NEXT"
+	@exec bin/cgqd --base $(BASE)
+
+test: ## all tests
+	$(GO) vet ./...
+	$(GO) test $(RACE) ./...
+
+lint: $(LINT) ## gofmt and the linters of .golangci.yml
+	$(LINT) run ./...
+
+# The tool has a module of its own, the proxy's: nothing of it is in our go.mod.
+$(LINT):
+	GOBIN=$(CURDIR)/bin/tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv bin/tools/golangci-lint $@
+
+bench: build ## cgqd beside Postfix and the floor: bench/README.md; BENCHFLAGS='-rounds 1'
+	$(GO) build -trimpath -o bin/ ./bench ./bench/floor
+	bin/bench $(BENCHFLAGS)
+
+# What is built is not built again: this runs as root, who may have no Go.
+install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash),,completions) ## programs and completions under $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 bin/cgq $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 bin/cgqd $(DESTDIR)$(PREFIX)/sbin/
+	install -D -m 644 completions/cgq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cgq
+	install -D -m 644 completions/cgq.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cgq
+	install -D -m 644 completions/cgq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cgq.fish
+
+completions: build ## completions/ for bash, zsh, fish and PowerShell
+	mkdir -p completions
+	bin/cgq completion bash > completions/cgq.bash
+	bin/cgq completion zsh > completions/cgq.zsh
+	bin/cgq completion fish > completions/cgq.fish
+	bin/cgq completion powershell > completions/cgq.ps1
+
+docs: completions ## what is made from the programs: completions/ and docs/commands/
+	mkdir -p docs/commands
+	bin/cgq gen-docs docs/commands
+
+clean: ## what was built; ./var stays
+	rm -rf bin

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A report is all that one run found; its JSON is the file.
+type report struct {
+	Started   time.Time `json:"started"`
+	Load      load      `json:"load"`
+	Machine   machine   `json:"machine"`
+	Before    []calm    `json:"second_before_each_round"`
+	Servers   []about   `json:"servers"`
+	Workloads []table   `json:"workloads"`
+}
+
+// A table is one workload and how all did in it.
+type table struct {
+	workload
+	Rows []row `json:"servers"`
+}
+
+// A row is how one server did in one workload; the figures are medians of the rounds.
+type row struct {
+	Server    string   `json:"server"`
+	Rate      float64  `json:"messages_per_second"`
+	CPU       float64  `json:"cpu_seconds_per_1000"`
+	OfFloor   float64  `json:"of_floor,omitempty"`   // Rate as a part of the floor's
+	OfPostfix float64  `json:"of_postfix,omitempty"` // and of Postfix's
+	Samples   []sample `json:"samples"`              // in the order of the rounds
+}
+
+// A sample is one measurement.
+type sample struct {
+	Seconds    float64 `json:"seconds"`
+	CPU        float64 `json:"cpu_seconds"`         // of the server, until it was at rest again
+	CPUClocked float64 `json:"cpu_seconds_clocked"` // of these, while the clock ran
+}
+
+func (s sample) rate(messages int) float64 { return float64(messages) / s.Seconds }
+
+// add files s under its workload and server.
+func (r *report) add(w workload, server string, s sample) {
+	i := slices.IndexFunc(r.Workloads, func(t table) bool { return t.Name == w.Name })
+	if i < 0 {
+		i = len(r.Workloads)
+		r.Workloads = append(r.Workloads, table{workload: w})
+	}
+	t := &r.Workloads[i]
+	j := slices.IndexFunc(t.Rows, func(o row) bool { return o.Server == server })
+	if j < 0 {
+		j = len(t.Rows)
+		t.Rows = append(t.Rows, row{Server: server})
+	}
+	t.Rows[j].Samples = append(t.Rows[j].Samples, s)
+}
+
+// conclude works out medians and ratios.
+func (r *report) conclude() {
+	for _, t := range r.Workloads {
+		var floor, postfix float64
+		for i := range t.Rows {
+			o := &t.Rows[i]
+			var rates, cpu []float64
+			for _, s := range o.Samples {
+				rates = append(rates, s.rate(r.Load.Messages))
+				cpu = append(cpu, s.CPU*1000/float64(r.Load.Messages))
+			}
+			o.Rate, o.CPU = median(rates), median(cpu)
+			switch o.Server {
+			case "floor":
+				floor = o.Rate
+			case "postfix":
+				postfix = o.Rate
+			}
+		}
+		for i := range t.Rows {
+			o := &t.Rows[i]
+			o.OfFloor, o.OfPostfix = ratio(o.Rate, floor), ratio(o.Rate, postfix)
+		}
+	}
+}
+
+// median is the middle of v, or the mean of the two in the middle.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// ratio is a/b, and 0 where there is no b.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// preamble prints what the figures will hold for.
+func (r *report) preamble(w io.Writer) {
+	m := r.Machine
+	fmt.Fprintf(w, "%s; %d cores, %s\n", m.Kernel, m.Cores, m.CPU)
+	fmt.Fprintf(w, "queues on %s\n  %s\n", m.FileSystem, m.Directory)
+	fmt.Fprintf(w, "%d messages of %d bytes, %d sessions, one recipient each\n",
+		r.Load.Messages, r.Load.Bytes, r.Load.Sessions)
+	for _, s := range r.Servers {
+		fmt.Fprintf(w, "%s: %s\n", s.Name, s.Version)
+		for _, l := range s.Settings {
+			fmt.Fprintf(w, "  %s\n", l)
+		}
+	}
+}
+
+// tables prints the result.
+func (r *report) tables(w io.Writer) {
+	for _, t := range r.Workloads {
+		fmt.Fprintf(w, "\n%s: %s\n", t.Name, t.About)
+		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(tw, "server\tmessages/s\tof floor\tof postfix\tCPU s/1000\teach round\t")
+		for _, o := range t.Rows {
+			fmt.Fprintf(tw, "%s\t%.0f\t%s\t%s\t%.2f\t%s\t\n", o.Server, o.Rate,
+				times(o.OfFloor), times(o.OfPostfix), o.CPU, o.eachRound(r.Load.Messages))
+		}
+		tw.Flush()
+	}
+}
+
+// times shows a ratio; none is a dash.
+func times(ratio float64) string {
+	if ratio == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", ratio)
+}
+
+func (o row) eachRound(messages int) string {
+	var all []string
+	for _, s := range o.Samples {
+		all = append(all, fmt.Sprintf("%.0f", s.rate(messages)))
+	}
+	return strings.Join(all, " ")
+}
+
+// write puts the report into the file path as JSON.
+func (r *report) write(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}

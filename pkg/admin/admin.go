@@ -1,0 +1,57 @@
+// Package admin serves the requests of the control protocol on the kernel, the
+// directory, the log and the statistics. It keeps nothing of its own.
+package admin
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"cgq/pkg/control"
+	"cgq/pkg/directory"
+	"cgq/pkg/kernel"
+	"cgq/pkg/mail"
+	"cgq/pkg/serverlog"
+	"cgq/pkg/stats"
+)
+
+// A Server is what the requests are about.
+type Server struct {
+	Kernel    *kernel.Kernel
+	Directory *directory.Directory
+	Log       *serverlog.Log
+	Stats     *stats.Set
+	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
+	Listeners func() []control.Listener
+	Base      string // absolute
+	Version   string
+	Ready     time.Time
+	State     func() string // running, stopping
+}
+
+// Mux returns what serves all requests; faults go to log.
+func (s *Server) Mux(log *slog.Logger) *control.Mux {
+	m := &control.Mux{Log: log}
+	control.HandleRows(m, control.QueueList, s.queueList)
+	control.Handle(m, control.QueueShow, s.queueShow)
+	control.Handle(m, control.QueueRelease, s.queueRelease)
+	control.Handle(m, control.QueueReject, s.reject)
+	control.HandleRows(m, control.MessageList, s.messageList)
+	control.Handle(m, control.MessageShow, s.messageShow)
+	control.Handle(m, control.MessageReject, s.reject)
+	control.HandleRows(m, control.LogTail, s.logTail)
+	control.Handle(m, control.AccountCreate, s.accountCreate)
+	control.HandleRows(m, control.AccountList, s.accountList)
+	control.Handle(m, control.AccountDelete, s.accountDelete)
+	control.HandleRows(m, control.Stat, s.stat)
+	control.HandleRows(m, control.Listeners, s.listeners)
+	control.Handle(m, control.Ping, s.ping)
+	return m
+}
+
+func (s *Server) ping(context.Context, control.Actor, control.Nothing) (control.Daemon, error) {
+	return control.Daemon{Version: s.Version, PID: os.Getpid(), Base: s.Base,
+		Uptime: control.Seconds(time.Since(s.Ready)), State: s.State()}, nil
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cgq/pkg/control"
+)
+
+// An acting is the flags of a command that changes something.
+type acting struct{ dryRun, yes bool }
+
+func (o *acting) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "count, and change nothing")
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask, however many messages it is")
+}
+
+// A deed is what such a command does, in words.
+type deed struct {
+	past    string // "rejected"
+	unit    string // what the Outcome counts: "recipient"
+	joint   string // between that and the messages: "in"; empty: they are not told
+	nothing error  // when nothing matched; nil: that is no error
+	freely  bool   // nobody is asked: it can do no harm
+}
+
+// count is "980 recipients in 412 messages", of which n is the 980.
+func (d deed) count(n string, messages int) string {
+	if d.joint == "" {
+		return n
+	}
+	return n + " " + d.joint + " " + plural(messages, "message")
+}
+
+// do runs an acting request: when it is about more than one message, somebody has
+// to say yes first. It prints what was done.
+func (a *app) do(ctx context.Context, o acting, d deed, call func(dryRun bool) (control.Outcome, error)) error {
+	if !o.dryRun && !o.yes && !d.freely {
+		out, err := call(true)
+		if err != nil {
+			return err
+		}
+		if out.Messages > 1 {
+			if err := a.confirm(ctx, d, out); err != nil {
+				return err
+			}
+		}
+	}
+	out, err := call(o.dryRun)
+	if err != nil {
+		return err
+	}
+	if out.Matched == 0 && d.nothing != nil {
+		return d.nothing
+	}
+	printed, err := a.printOne(out)
+	if !printed {
+		_, err = io.WriteString(a.out, d.report(out, o.dryRun))
+	}
+	switch {
+	case err != nil:
+		return err
+	case out.Matched == 0 && a.failEmpty:
+		return errEmpty
+	case out.Skipped > 0 && out.Changed == 0:
+		return fmt.Errorf("nothing could be %s", d.past)
+	case out.Skipped > 0:
+		return errPartly
+	}
+	return nil
+}
+
+// confirm asks whether to go on. Without somebody to ask the answer is no.
+func (a *app) confirm(ctx context.Context, d deed, out control.Outcome) error {
+	what := d.count(plural(out.Matched, d.unit), out.Messages)
+	if !a.interactive {
+		return fmt.Errorf("%w: %s would be %s; add --yes, or look first with --dry-run", errNotConfirmed, what, d.past)
+	}
+	fmt.Fprintf(a.errOut, "%s will be %s. Go on? [y/N] ", what, d.past)
+	answer := make(chan string, 1) // so that the reader below ends with its read
+	go func() {
+		line, _ := bufio.NewReader(a.in).ReadString('\n') // no line: no
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.errOut)
+		return fmt.Errorf("%w; nothing was changed", errNotConfirmed)
+	case s := <-answer:
+		if s != "y" && s != "yes" {
+			return fmt.Errorf("%w; nothing was changed", errNotConfirmed)
+		}
+		return nil
+	}
+}
+
+// report is the answer in words: rejected 3 of 4 recipients in 2 messages; 1
+// skipped: ann@example.com in 4711: being processed.
+func (d deed) report(out control.Outcome, dryRun bool) string {
+	var b strings.Builder
+	if dryRun {
+		b.WriteString("would have ")
+	}
+	of := fmt.Sprintf("%d of %d %ss", out.Changed, out.Matched, d.unit)
+	b.WriteString(d.past + " " + d.count(of, out.Messages))
+	switch {
+	case out.Skipped == 1 && len(out.Skips) == 1:
+		b.WriteString("; 1 skipped: " + skipped(out.Skips[0]))
+	case out.Skipped > 0:
+		fmt.Fprintf(&b, "; %d skipped:", out.Skipped)
+		for _, s := range out.Skips {
+			b.WriteString("\n  " + skipped(s))
+		}
+		if more := out.Skipped - len(out.Skips); more > 0 {
+			fmt.Fprintf(&b, "\n  and %d more", more)
+		}
+	}
+	if dryRun {
+		b.WriteString("\nnothing was changed")
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// skipped is one that was left alone, and why.
+func skipped(s control.Skip) string {
+	var what []string
+	if s.Recipient != "" {
+		what = append(what, s.Recipient)
+	}
+	if s.Queue != "" && s.Recipient == "" {
+		what = append(what, queueName(s.Module, s.Queue))
+	}
+	if s.ID != 0 {
+		what = append(what, s.ID.String())
+	}
+	return safe(strings.Join(what, " in ") + ": " + s.Reason)
+}

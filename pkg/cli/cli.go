@@ -1,0 +1,137 @@
+// Package cli is cgq: the commands of the queue administrator, on top of the
+// control client alone. A command parses, makes one call and prints; what it may
+// do and what is meant is decided in the daemon.
+//
+// The rules of its face: data goes to stdout, everything else to stderr. What
+// strangers wrote reaches neither raw. Not a terminal: no colour, nothing cut off,
+// no question. A list that was cut off never looks whole. The exit status says
+// what kind of failure it was (see [exit]); machine forms only gain fields.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cgq/pkg/control"
+)
+
+// defaultBase is the base directory when neither --base nor $CGQ_BASE names one.
+const defaultBase = "/var/lib/cgq"
+
+// An app is what every command needs. Tests build one over buffers.
+type app struct {
+	in          io.Reader
+	out, errOut io.Writer
+	width       int  // columns of the terminal that out is; 0: it is none
+	colour      bool // out may be coloured
+	interactive bool // somebody can answer a question
+	now         func() time.Time
+
+	// The global flags.
+	base, format string
+	columns      []string
+	noHeaders    bool
+	failEmpty    bool
+}
+
+// Main runs cgq with the process's arguments and returns its exit status.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal is the hard one
+	width := terminal(os.Stdout)
+	a := &app{
+		in: os.Stdin, out: os.Stdout, errOut: os.Stderr, width: width, now: time.Now,
+		colour:      width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		interactive: terminal(os.Stdin) > 0 && terminal(os.Stderr) > 0,
+		base:        os.Getenv("CGQ_BASE"),
+	}
+	return a.run(ctx, os.Args[1:])
+}
+
+// terminal returns the columns of the terminal that f is, or 0.
+func terminal(f *os.File) int {
+	ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	switch {
+	case err != nil:
+		return 0
+	case ws.Col == 0:
+		return 80 // a terminal that does not know, as on a serial line
+	}
+	return int(ws.Col)
+}
+
+// run executes one command line and returns its exit status.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.errOut)
+	err := root.ExecuteContext(ctx)
+	if text := a.explain(err); text != "" {
+		fmt.Fprintln(a.errOut, "cgq: "+safe(text))
+	}
+	return exit(err, a.failEmpty)
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := newGroup("cgq", "Administer the mail queue of cgqd",
+		"cgq shows what waits in the Queue of a running cgqd, and why, and acts on it.\n\n"+
+			"Exit status: 0 done, 1 failed, 2 usage, 3 nothing matched (with --fail-empty),\n"+
+			"4 no right, 5 partly done, 6 not confirmed, 7 no daemon.")
+	root.Example = "  cgq queue list\n  cgq queue show SMTP example.com\n  cgq log tail -f"
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%v", err) })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if !slices.Contains(formats(), a.format) {
+			return usagef(cmd, "no output form %q; there are %s", a.format, strings.Join(formats(), ", "))
+		}
+		return nil
+	}
+	f := root.PersistentFlags()
+	base := a.base
+	if base == "" {
+		base = defaultBase
+	}
+	f.StringVar(&a.base, "base", base, "base `directory` of the daemon; $CGQ_BASE names another default")
+	f.StringVarP(&a.format, "output", "o", "table", "`form` of the output: "+strings.Join(formats(), ", "))
+	f.BoolVar(&a.noHeaders, "no-headers", false, "leave out the line of column names")
+	f.StringSliceVar(&a.columns, "columns", nil, "show these `fields`, in this order, by their names in JSON")
+	f.BoolVar(&a.failEmpty, "fail-empty", false, "exit with status 3 when nothing matched")
+	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
+	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flag is there
+	root.AddCommand(newQueue(a), newMessage(a), newLog(a), newAccount(a), newStat(a), newVersion(a),
+		newCompletion(a), newGenDocs())
+	return root
+}
+
+// newGroup returns a command that only has others below it.
+func newGroup(name, short, long string) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, Long: long, Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), cmd.UsageString())
+				return usagef(cmd, "a command is missing")
+			}
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				return usagef(cmd, "no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+			}
+			return usagef(cmd, "no command %q", args[0])
+		}}
+}
+
+// client returns a client of the daemon that --base names.
+func (a *app) client() *control.Client { return control.Dial(filepath.Join(a.base, "control.sock")) }

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cgq/pkg/control"
+	"cgq/pkg/mail"
+)
+
+// now is when the tests run.
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// hostile is what a stranger may put into a reply or a subject.
+const hostile = "451 \x1b]0;owned\x07\x1b[2Jgrey\nlisted\u202egnp.exe\u009b31m \xff|\u200b"
+
+// A daemon answers with what it holds and notes what it was asked.
+type daemon struct {
+	queues   []control.QueueRow
+	messages []control.MessageRow
+	page     control.Message
+	outcome  control.Outcome
+	err      error // of every call, and behind the rows of every stream
+	rights   []control.Right
+	acts     []control.Act
+	logs     control.LogQuery
+	created  string
+	deleted  []control.AccountAct
+}
+
+// full is a daemon with three queues.
+func full() *daemon {
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	return &daemon{
+		rights: control.Rights(),
+		queues: []control.QueueRow{
+			{Module: "LOCAL", Queue: "ann@example.org", State: control.Active, Messages: 1, Recipients: 1, Bytes: 1536,
+				Oldest: ago(2 * time.Second)},
+			{Module: "SMTP", Queue: "bücher.example", State: control.Held, Messages: 3, Recipients: 3, Bytes: 999,
+				Oldest: ago(26 * time.Hour), Attempts: 2, Hold: "disk move"},
+			{Module: "SMTP", Queue: "example.com", State: control.Delayed, Messages: 412, Recipients: 980, Bytes: 32715571,
+				Oldest: ago(3*time.Hour + 12*time.Minute), DelayedTill: now.Add(250 * time.Second),
+				NextAttempt: now.Add(250 * time.Second), Attempts: 7, LastError: hostile},
+		},
+		messages: []control.MessageRow{
+			{ID: 4711, Module: "SMTP", Queue: "example.com", State: control.Suspended, Submitted: ago(133 * time.Minute),
+				ReturnPath: "bob@example.org", Sender: "bob@example.org", Source: "SMTP", Bytes: 4300, Recipients: 2,
+				Attempts: 3, DelayedTill: now.Add(time.Hour), LastError: "452 4.2.2 mailbox full", Subject: hostile},
+			{ID: 4712, Module: "SMTP", Queue: "example.com", State: control.Ready, Submitted: ago(5 * time.Second),
+				ReturnPath: "<>", Source: "DSN", Bytes: 12, Recipients: 1, Subject: "Undelivered, \"quoted\""},
+		},
+		page: control.Message{
+			ID: 4711, ReturnPath: "bob@example.org", MessageID: "<1@example.org>", Subject: hostile,
+			Submitted: ago(133 * time.Minute),
+			Sender:    "bob@example.org", Source: "SMTP", Bytes: 4300,
+			Recipients: []control.RecipientRow{
+				{Recipient: "x@example.com", Module: "SMTP", Queue: "example.com", Status: control.Suspended,
+					RetryIn: control.Seconds(time.Hour), Attempts: 3, LastError: hostile},
+				{Recipient: "y@example.com", Module: "SMTP", Queue: "example.com", Status: control.Processing},
+			},
+		},
+		outcome: control.Outcome{Matched: 1, Changed: 1, Messages: 1},
+	}
+}
+
+// stream yields rows, then the error of the daemon.
+func stream[Row any](rows []Row, err error) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(*new(Row), err)
+		}
+	}
+}
+
+func (d *daemon) mux() *control.Mux {
+	m := &control.Mux{Grant: func(control.Actor) []control.Right { return d.rights }}
+	act := func(_ context.Context, _ control.Actor, in control.Act) (control.Outcome, error) {
+		d.acts = append(d.acts, in)
+		return d.outcome, d.err
+	}
+	control.Handle(m, control.QueueRelease, act)
+	control.Handle(m, control.QueueReject, act)
+	control.Handle(m, control.MessageReject, act)
+	control.HandleRows(m, control.QueueList,
+		func(context.Context, control.Actor, control.Selection) iter.Seq2[control.QueueRow, error] {
+			return stream(d.queues, d.err)
+		})
+	control.HandleRows(m, control.MessageList,
+		func(context.Context, control.Actor, control.Selection) iter.Seq2[control.MessageRow, error] {
+			return stream(d.messages, d.err)
+		})
+	control.Handle(m, control.QueueShow,
+		func(_ context.Context, _ control.Actor, in control.QueueName) (control.QueueHead, error) {
+			for _, q := range d.queues {
+				if q.Module == in.Module && q.Queue == in.Queue {
+					return control.QueueHead{Module: q.Module, Queue: q.Queue, Status: q.State,
+						DelayedTill: q.DelayedTill, LastError: q.LastError}, nil
+				}
+			}
+			return control.QueueHead{}, control.Errorf(control.KindNoSuchQueue, "", "no queue %s(%s)", in.Module, in.Queue)
+		})
+	control.Handle(m, control.MessageShow,
+		func(_ context.Context, _ control.Actor, in control.MessageID) (control.Message, error) {
+			if in.ID != d.page.ID {
+				return control.Message{}, control.Errorf(control.KindNoSuchMessage, "", "no message %s", in.ID)
+			}
+			return d.page, nil
+		})
+	control.HandleRows(m, control.LogTail,
+		func(_ context.Context, _ control.Actor, in control.LogQuery) iter.Seq2[control.LogLine, error] {
+			d.logs = in
+			return stream([]control.LogLine{
+				{Time: now, Level: 2, Tag: "QUEUE", ID: 4711, Line: "12:00:00.000 2 QUEUE([4711]) enqueued"},
+				{Time: now, Level: 1, Tag: "SMTP", Line: "12:00:00.000 1 SMTP(a) \x1b[2J"},
+			}, d.err)
+		})
+	d.handleRest(m)
+	return m
+}
+
+func (d *daemon) handleRest(m *control.Mux) {
+	control.Handle(m, control.AccountCreate,
+		func(_ context.Context, _ control.Actor, in control.Account) (control.Account, error) {
+			d.created = in.Address
+			return in, d.err
+		})
+	control.HandleRows(m, control.AccountList,
+		func(context.Context, control.Actor, control.AccountQuery) iter.Seq2[control.Account, error] {
+			return stream([]control.Account{{Address: "ann@example.org"}, {Address: "bob@example.org"}}, d.err)
+		})
+	control.Handle(m, control.AccountDelete,
+		func(_ context.Context, _ control.Actor, in control.AccountAct) (control.Outcome, error) {
+			d.deleted = append(d.deleted, in)
+			return d.outcome, d.err
+		})
+	control.HandleRows(m, control.Stat,
+		func(context.Context, control.Actor, control.StatQuery) iter.Seq2[control.Element, error] {
+			return stream([]control.Element{{Name: "numQueuedMessages", Value: 416}}, d.err)
+		})
+	control.HandleRows(m, control.Listeners,
+		func(context.Context, control.Actor, control.Nothing) iter.Seq2[control.Listener, error] {
+			return stream([]control.Listener{{Role: "mx", Address: "127.0.0.1:43211"}}, d.err)
+		})
+	control.Handle(m, control.Ping, func(context.Context, control.Actor, control.Nothing) (control.Daemon, error) {
+		return control.Daemon{Version: "1.2.3", PID: 4242, Base: "/var/lib/cgq", State: "running",
+			Uptime: control.Seconds(90 * time.Minute)}, d.err
+	})
+}
+
+// serve runs the daemon till the test ends and returns its base directory.
+func (d *daemon) serve(t *testing.T) string {
+	t.Helper()
+	base, err := os.MkdirTemp("", "cgq") // short: a socket's path has 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := control.Listen(filepath.Join(base, "control.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.mux().Serve(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		os.RemoveAll(base)
+	})
+	return base
+}
+
+// A result is what one run of cgq left behind.
+type result struct {
+	out, errOut string
+	status      int
+}
+
+// cgq runs one command line against the daemon at base. set changes the app first.
+func cgq(t *testing.T, base string, set func(*app), args ...string) result {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, now: func() time.Time { return now }, base: base}
+	if set != nil {
+		set(a)
+	}
+	status := a.run(t.Context(), args)
+	return result{out.String(), errOut.String(), status}
+}
+
+func ids(n ...mail.ID) []mail.ID { return n }

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"cgq/pkg/control"
+)
+
+// The exit statuses, which scripts rely on.
+const (
+	exitDone = iota
+	exitFailed
+	exitUsage        // the command line cannot be understood
+	exitEmpty        // nothing matched, with --fail-empty
+	exitNoRight      // the caller may not
+	exitPartly       // something was left alone
+	exitNotConfirmed // more than one message, and nobody said yes
+	exitNoDaemon
+)
+
+var (
+	errEmpty        = errors.New("nothing matches")
+	errPartly       = errors.New("partly done") // the counts are on stdout
+	errNotConfirmed = errors.New("not confirmed")
+)
+
+// A usageError is a command line that cannot be understood.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+// usagef returns a usageError that says where help is.
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...) + "; see " + cmd.CommandPath() + " --help"}
+}
+
+// args makes the refusals of an argument check usage errors.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usagef(cmd, "%v: %s", err, cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// missing reports whether err says that what was named does not exist.
+func missing(err error) bool {
+	e, ok := errors.AsType[*control.Error](err)
+	if !ok {
+		return errors.Is(err, errEmpty)
+	}
+	switch e.Kind {
+	case control.KindNoSuchQueue, control.KindNoSuchMessage, control.KindNoSuchAccount,
+		control.KindNoSuchDomain, control.KindNoSuchElement:
+		return true
+	}
+	return false
+}
+
+// exit returns the exit status of an error.
+func exit(err error, failEmpty bool) int {
+	_, usage := errors.AsType[*usageError](err)
+	e, told := errors.AsType[*control.Error](err)
+	switch {
+	case err == nil:
+		return exitDone
+	case usage:
+		return exitUsage
+	case errors.Is(err, control.ErrNoDaemon):
+		return exitNoDaemon
+	case errors.Is(err, errNotConfirmed):
+		return exitNotConfirmed
+	case errors.Is(err, errPartly):
+		return exitPartly
+	case missing(err) && failEmpty:
+		return exitEmpty
+	case told && e.Kind == control.KindNoRight, errors.Is(err, fs.ErrPermission):
+		return exitNoRight
+	case told && (e.Kind == control.KindBadRequest || e.Kind == control.KindEmptySelection):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// explain is the line about err for stderr, or nothing when all is said.
+func (a *app) explain(err error) string {
+	usage, isUsage := errors.AsType[*usageError](err)
+	switch {
+	case err == nil, errors.Is(err, errPartly):
+		return ""
+	case isUsage:
+		return usage.text
+	case errors.Is(err, control.ErrNoDaemon):
+		return fmt.Sprintf("%v; start it with: cgqd --base %s", err, a.base)
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	case errors.Is(err, fs.ErrPermission):
+		return err.Error() + "; run it as root or as the user that cgqd runs as"
+	}
+	return err.Error()
+}

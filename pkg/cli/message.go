@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"cgq/pkg/control"
+)
+
+func newMessage(a *app) *cobra.Command {
+	cmd := newGroup("message", "Messages: list, show, reject",
+		"A message in the Queue has a number for life, its id: in the log, in the Received\n"+
+			"field, in the answer to its submitter and here.")
+	cmd.Aliases = []string{"msg"}
+	cmd.AddCommand(newMessageList(a), newMessageShow(a), newMessageReject(a))
+	return cmd
+}
+
+// messageTable is the list of messages.
+func messageTable() table[control.MessageRow] {
+	return table[control.MessageRow]{
+		columns: []column{
+			{field: "id", head: "ID", show: showText, right: true},
+			{field: "module", head: "MODULE", show: showText},
+			{field: "queue", head: "QUEUE", show: showText},
+			{field: "state", head: "STATE", show: showText},
+			{field: "submitted", head: "AGE", show: showAge},
+			{field: "return_path", head: "RETURN PATH", show: showText},
+			{field: "sender", head: "SENDER", show: showText, wide: true},
+			{field: "source", head: "SOURCE", show: showText, wide: true},
+			{field: "bytes", head: "SIZE", show: showSize, right: true},
+			{field: "recipients", head: "RCPTS", show: showText, right: true},
+			{field: "attempts", head: "ATTEMPTS", show: showText, right: true},
+			{field: "delayed_till", head: "DELAYED TILL", show: showTill, wide: true},
+			{field: "subject", head: "SUBJECT", show: showText, wide: true},
+			{field: "last_error", head: "LAST ERROR", show: showText, elastic: true},
+		},
+		name: messageName,
+		none: "no messages",
+	}
+}
+
+// queuePage is the table of the chapter's page of a host queue.
+func queuePage() table[control.MessageRow] {
+	return table[control.MessageRow]{
+		columns: []column{
+			{field: "id", head: "MESSAGE", show: showText, right: true},
+			{field: "module", head: "MODULE", show: showText, wide: true},
+			{field: "queue", head: "QUEUE", show: showText, wide: true},
+			{field: "state", head: "STATE", show: showText, wide: true},
+			{field: "submitted", head: "IN QUEUE", show: showAge},
+			{field: "return_path", head: "RETURN PATH", show: showText},
+			{field: "sender", head: "SENDER", show: showText, wide: true},
+			{field: "source", head: "SOURCE", show: showText, wide: true},
+			{field: "recipients", head: "RECIPIENTS", show: showText, right: true},
+			{field: "bytes", head: "SIZE", show: showSize, right: true},
+			{field: "attempts", head: "ATTEMPTS", show: showText, right: true, wide: true},
+			{field: "delayed_till", head: "DELAYED", show: showTill},
+			{field: "subject", head: "SUBJECT", show: showText, wide: true},
+			{field: "last_error", head: "LAST ERROR", show: showText, elastic: true},
+		},
+		name: messageName,
+		none: "no messages",
+	}
+}
+
+func messageName(m control.MessageRow) string { return m.ID.String() }
+
+// recipientTable is the table of the chapter's Message Monitor.
+func recipientTable() table[control.RecipientRow] {
+	return table[control.RecipientRow]{
+		columns: []column{
+			{field: "recipient", head: "RECIPIENT", show: showText},
+			{field: "module", head: "MODULE", show: showText},
+			{field: "queue", head: "QUEUE", show: showText},
+			{field: "status", head: "STATUS", show: showText},
+			{field: "retry_in", head: "RETRY IN", show: showWait},
+			{field: "attempts", head: "ATTEMPTS", show: showText, right: true, wide: true},
+			{field: "last_error", head: "LAST ERROR", show: showText, elastic: true},
+		},
+		name: func(r control.RecipientRow) string { return r.Recipient },
+		none: "no active recipients",
+	}
+}
+
+func newMessageList(a *app) *cobra.Command {
+	var s selection
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "One row a message",
+		Long: "Lists the messages that match, all without flags. A message that is in several host\n" +
+			"queues has a row for each.",
+		Example: "  cgq message list --queue example.com\n" +
+			"  cgq message list -o jsonl | jq -r 'select(.attempts > 5) | .id'",
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			sel, err := s.parse(cmd, nil)
+			if err != nil {
+				return err
+			}
+			return printRows(a, messageTable(), control.MessageList.Do(cmd.Context(), a.client(), sel), false)
+		},
+	}
+	s.flags(a, cmd)
+	return cmd
+}
+
+func newMessageShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "One message with its active recipients",
+		Long: "Shows the page of a message: where it comes from, and a row for each recipient that\n" +
+			"is not done. With -o json or jsonl one object; with csv and name the rows alone.",
+		Example:           "  cgq message show 4711",
+		Args:              usageArgs(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseID(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			m, err := control.MessageShow.Do(cmd.Context(), a.client(), control.MessageID{ID: id})
+			if err != nil {
+				return err
+			}
+			if m.Recipients == nil {
+				m.Recipients = []control.RecipientRow{} // in JSON [], not null
+			}
+			if printed, err := a.printOne(m); printed {
+				return err
+			}
+			if a.human() {
+				if err := a.printMessageHead(m); err != nil {
+					return err
+				}
+			}
+			return printRows(a, recipientTable(), slice(m.Recipients), false)
+		},
+	}
+}
+
+// printMessageHead prints the first part of the chapter's Message Monitor.
+func (a *app) printMessageHead(m control.Message) error {
+	return a.printHead([][2]string{
+		{"Message", m.ID.String()},
+		{"Return-Path", m.ReturnPath},
+		{"Message-ID", m.MessageID},
+		{"Envelope-ID", m.EnvelopeID},
+		{"Subject", m.Subject},
+		{"Submitted", clock(m.Submitted, a.now().Location()) + ", " + duration(a.now().Sub(m.Submitted)) + " ago"},
+		{"Sender", m.Sender},
+		{"Source", m.Source},
+		{"Size", size(m.Bytes)},
+	})
+}
+
+// A rejecting is the flags of a reject.
+type rejecting struct {
+	text  string
+	noDSN bool
+}
+
+func (r *rejecting) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.text, "text", "", "the reason, for the reports; always needed, the log keeps it")
+	cmd.Flags().BoolVar(&r.noDSN, "no-dsn", false, "Suppress Failed Delivery Reports: the senders hear nothing")
+}
+
+// act returns the request for a selection.
+func (r *rejecting) act(cmd *cobra.Command, sel control.Selection) (control.Act, error) {
+	if r.text == "" {
+		return control.Act{}, usagef(cmd, "give the reason with --text")
+	}
+	return control.Act{Selection: sel, Text: r.text, NoDSN: r.noDSN}, nil
+}
+
+// rejects is what a reject does.
+func rejects() deed { return deed{past: "rejected", unit: "recipient", joint: "in"} }
+
+func newMessageReject(a *app) *cobra.Command {
+	var s selection
+	var o acting
+	var r rejecting
+	cmd := &cobra.Command{
+		Use:   "reject ID... | SELECTION --text TEXT",
+		Short: "Reject messages",
+		Long: "Reject Message: fails all active recipients of the messages that are not being\n" +
+			"processed. The senders get a report with the text, unless --no-dsn suppresses it.\n" +
+			"More than one message needs a yes.",
+		Example: "  cgq message reject 4711 --text 'not wanted'\n" +
+			"  cgq message reject --module SMTP --state delayed --text 'line closed' --dry-run",
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sel, err := s.parse(cmd, args)
+			if err != nil {
+				return err
+			}
+			if sel.Empty() {
+				return usagef(cmd, "name messages by their ids or by flags, or say --all")
+			}
+			act, err := r.act(cmd, sel)
+			if err != nil {
+				return err
+			}
+			d := rejects()
+			if len(args) == 1 {
+				d.nothing = control.Errorf(control.KindNoSuchMessage, "see cgq message list", "no message %s", args[0])
+			}
+			return a.do(cmd.Context(), o, d, func(dryRun bool) (control.Outcome, error) {
+				act.DryRun = dryRun
+				return control.MessageReject.Do(cmd.Context(), a.client(), act)
+			})
+		},
+	}
+	s.flags(a, cmd)
+	cmd.Flags().BoolVar(&s.all, "all", false, "every message in the Queue")
+	o.flags(cmd)
+	r.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+)
+
+// printHead prints the lines above the table of a page, and a blank one.
+func (a *app) printHead(lines [][2]string) error {
+	width := 0
+	for _, l := range lines {
+		width = max(width, len(l[0]))
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		value := l[1]
+		if value == "" {
+			value = "-"
+		}
+		fmt.Fprintf(&b, "%-*s  %s\n", width+1, l[0]+":", safe(value))
+	}
+	_, err := io.WriteString(a.out, b.String()+"\n")
+	return err
+}
+
+// title is a state as the chapter writes it: Ready.
+func title(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// writeInside writes an object of JSON with one more field behind the others, whose
+// value is written while it comes.
+func writeInside(w io.Writer, object []byte, name string, value func(io.Writer) error) error {
+	if _, err := fmt.Fprintf(w, "%s,%q:", object[:len(object)-1], name); err != nil {
+		return err
+	}
+	if err := value(w); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "}\n")
+	return err
+}
+
+// slice is rows that are all there.
+func slice[Row any](rows []Row) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}

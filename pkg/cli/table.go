@@ -1,0 +1,269 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"iter"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"cgq/pkg/control"
+)
+
+// A table says how rows of one type look to people.
+type table[Row any] struct {
+	columns []column
+	name    func(Row) string // for -o name
+	none    string           // what to say to a person when there is no row
+	line    func(Row) string // when set, people get this in place of columns
+}
+
+// A column shows one field.
+type column struct {
+	field   string // its name in JSON
+	head    string
+	show    show
+	right   bool // numbers stand to the right
+	wide    bool // only in the wide form, or when asked for
+	elastic bool // cut when the terminal is too narrow
+}
+
+// A show makes a cell of a value, which is no zero time. It is not safe yet, and
+// empty for what is not there.
+type show func(v any, now time.Time) string
+
+// The ways to show a value.
+func showText(v any, _ time.Time) string  { return fmt.Sprint(v) }
+func showSize(v any, _ time.Time) string  { return size(v.(int64)) }
+func showAge(v any, now time.Time) string { return duration(now.Sub(v.(time.Time))) }
+func showTill(v any, now time.Time) string {
+	return clock(v.(time.Time), now.Location())
+}
+func showIn(v any, now time.Time) string { return duration(v.(time.Time).Sub(now)) }
+func showWait(v any, _ time.Time) string {
+	if s := v.(control.Seconds); s > 0 {
+		return duration(s.Duration())
+	}
+	return ""
+}
+
+// maxTable is how many rows are laid out together. Those behind take the widths of
+// the first ones: a list of a million is not kept in memory.
+const maxTable = 5000
+
+// gap stands between two columns.
+const gap = "  "
+
+// layout is the columns that are shown, with the field of a row for each.
+func layout[Row any](a *app, t table[Row]) ([]column, []field, error) {
+	all := fieldsOf(reflect.TypeFor[Row]())
+	var cols []column
+	var fields []field
+	if len(a.columns) > 0 {
+		picked, err := pick(all, a.columns)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, f := range picked {
+			i := slices.IndexFunc(t.columns, func(c column) bool { return c.field == f.name })
+			cols, fields = append(cols, t.columns[i]), append(fields, f)
+		}
+		return cols, fields, nil
+	}
+	for _, c := range t.columns {
+		if c.wide && a.format != formWide {
+			continue
+		}
+		i := slices.IndexFunc(all, func(f field) bool { return f.name == c.field })
+		cols, fields = append(cols, c), append(fields, all[i])
+	}
+	return cols, fields, nil
+}
+
+// writeTable prints rows for people: by tablewriter on a terminal, plain and
+// aligned otherwise, or when there are too many.
+func writeTable[Row any](a *app, w io.Writer, t table[Row], rows iter.Seq2[Row, error]) (int, error) {
+	cols, fields, err := layout(a, t)
+	if err != nil {
+		return 0, err
+	}
+	g := grid{cols: cols, heads: !a.noHeaders}
+	now := a.now()
+	n, err := each(rows, func(row Row) error {
+		cells := make([]string, len(cols))
+		for i, c := range cols {
+			cells[i] = cell(c, reflect.ValueOf(row).Field(fields[i].index), now)
+		}
+		g.rows = append(g.rows, cells)
+		if len(g.rows) == maxTable {
+			return g.plain(w)
+		}
+		return nil
+	})
+	switch {
+	case n == 0 && err == nil && a.width > 0:
+		fmt.Fprintln(a.errOut, t.none)
+	case a.width > 0 && n < maxTable && n > 0:
+		g.fit(a.width, a.format == formWide)
+		if e := g.render(w, a.colour); err == nil {
+			err = e
+		}
+	case len(g.rows) > 0:
+		if e := g.plain(w); err == nil {
+			err = e
+		}
+	}
+	return n, err
+}
+
+func cell(c column, v reflect.Value, now time.Time) string {
+	s := ""
+	if t, ok := v.Interface().(time.Time); !ok || !t.IsZero() {
+		s = c.show(v.Interface(), now)
+	}
+	if s == "" {
+		return "-"
+	}
+	return safe(s)
+}
+
+// A grid is cells in rows and columns.
+type grid struct {
+	cols   []column
+	rows   [][]string
+	heads  bool
+	widths []int // set by the first plain
+}
+
+// measure returns the width of each column.
+func (g *grid) measure() []int {
+	widths := make([]int, len(g.cols))
+	for i, c := range g.cols {
+		if g.heads {
+			widths[i] = twwidth.Width(c.head)
+		}
+		for _, row := range g.rows {
+			widths[i] = max(widths[i], twwidth.Width(row[i]))
+		}
+	}
+	return widths
+}
+
+// plain prints the rows, aligned, and forgets them. Called again it goes on with
+// the widths of the first time.
+func (g *grid) plain(w io.Writer) error {
+	buf := bufio.NewWriter(w)
+	if g.widths == nil {
+		g.widths = g.measure()
+		if g.heads {
+			head := make([]string, len(g.cols))
+			for i, c := range g.cols {
+				head[i] = c.head
+			}
+			g.line(buf, head)
+		}
+	}
+	for _, row := range g.rows {
+		g.line(buf, row)
+	}
+	g.rows = g.rows[:0]
+	return buf.Flush()
+}
+
+func (g *grid) line(w *bufio.Writer, cells []string) {
+	var b strings.Builder
+	for i, s := range cells {
+		if i > 0 {
+			b.WriteString(gap)
+		}
+		pad := strings.Repeat(" ", max(0, g.widths[i]-twwidth.Width(s)))
+		if g.cols[i].right {
+			s = pad + s
+		} else {
+			s += pad
+		}
+		b.WriteString(s)
+	}
+	_, _ = w.WriteString(strings.TrimRight(b.String(), " ") + "\n") // the Flush has the error
+}
+
+// fit cuts the elastic columns so that the table fits a terminal, if it can.
+func (g *grid) fit(width int, all bool) {
+	const least = 12 // characters that an elastic column keeps
+	widths := g.measure()
+	over := -width
+	for _, w := range widths {
+		over += w + len(gap)
+	}
+	for i := len(g.cols) - 1; i >= 0 && over > 0 && !all; i-- {
+		if room := widths[i] - least; g.cols[i].elastic && room > 0 {
+			cut := min(room, over)
+			over -= cut
+			for _, row := range g.rows {
+				if keep := widths[i] - cut; twwidth.Width(row[i]) > keep {
+					row[i] = twwidth.Truncate(row[i], keep, "…")
+				}
+			}
+		}
+	}
+}
+
+// render prints the table on a terminal, without lines, as kubectl does.
+func (g *grid) render(w io.Writer, colour bool) error {
+	align := make(tw.Alignment, len(g.cols))
+	heads := make([]string, len(g.cols))
+	for i, c := range g.cols {
+		heads[i], align[i] = c.head, tw.AlignLeft
+		if c.right {
+			align[i] = tw.AlignRight
+		}
+	}
+	none := tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone}}
+	t := tablewriter.NewTable(w,
+		tablewriter.WithRenderer(renderer.NewBlueprint(none)),
+		tablewriter.WithPadding(tw.Padding{Right: gap, Overwrite: true}),
+		tablewriter.WithAlignment(align),
+		tablewriter.WithTrimSpace(tw.Off), tablewriter.WithHeaderAutoFormat(tw.Off),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone), tablewriter.WithRowAutoWrap(tw.WrapNone))
+	if g.heads {
+		t.Header(heads)
+	}
+	for _, row := range g.rows {
+		if colour {
+			for i, c := range g.cols {
+				if c.field == "state" || c.field == "status" {
+					row[i] = paint(row[i])
+				}
+			}
+		}
+		if err := t.Append(row); err != nil {
+			return err
+		}
+	}
+	return t.Render()
+}
+
+// paint colours a state: what moves green, what waits yellow, what is held red.
+func paint(state string) string {
+	const green, yellow, red = "32", "33", "31"
+	colour := ""
+	switch control.State(state) {
+	case control.Active, control.Processing:
+		colour = green
+	case control.Delayed, control.Suspended:
+		colour = yellow
+	case control.Held:
+		colour = red
+	default:
+		return state
+	}
+	return "\x1b[" + colour + "m" + state + "\x1b[0m"
+}

@@ -1,0 +1,57 @@
+package control
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// A Kind says, for programs, what kind of failure an [Error] is. It is stable.
+type Kind string
+
+// The kinds of error.
+const (
+	KindBadRequest     Kind = "bad-request"     // 400: cannot be understood, or contradicts itself
+	KindEmptySelection Kind = "empty-selection" // 400: an act on nothing in particular
+	KindNoRight        Kind = "no-right"        // 403: the caller may not
+	KindNoSuchCall     Kind = "no-such-call"    // 404: this daemon does not know the request
+	KindNoSuchQueue    Kind = "no-such-queue"   // 404
+	KindNoSuchMessage  Kind = "no-such-message" // 404
+	KindNoSuchAccount  Kind = "no-such-account" // 404
+	KindNoSuchDomain   Kind = "no-such-domain"  // 404: not a local Domain
+	KindNoSuchElement  Kind = "no-such-element" // 404: no statistics element of that name
+	KindExists         Kind = "exists"          // 409: what should be made is there already
+	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
+	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
+	KindStopping       Kind = "stopping"        // 503: the daemon is on its way down
+)
+
+var statuses = map[Kind]int{
+	KindBadRequest: http.StatusBadRequest, KindEmptySelection: http.StatusBadRequest,
+	KindNoRight: http.StatusForbidden, KindNoSuchCall: http.StatusNotFound,
+	KindNoSuchQueue: http.StatusNotFound, KindNoSuchMessage: http.StatusNotFound,
+	KindNoSuchAccount: http.StatusNotFound, KindNoSuchDomain: http.StatusNotFound,
+	KindNoSuchElement: http.StatusNotFound, KindExists: http.StatusConflict,
+	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
+	KindStopping: http.StatusServiceUnavailable,
+}
+
+// An Error is the answer to a request that was not done.
+type Error struct {
+	Status int    `json:"status"`         // of HTTP
+	Kind   Kind   `json:"kind"`           // for programs
+	Text   string `json:"text"`           // what is wrong
+	Hint   string `json:"hint,omitempty"` // what to do about it
+}
+
+// Errorf returns an Error with the status that belongs to its kind.
+func Errorf(kind Kind, hint, format string, args ...any) *Error {
+	return &Error{Status: statuses[kind], Kind: kind, Text: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// Error is the text and, behind a semicolon, the hint.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Text
+	}
+	return e.Text + "; " + e.Hint
+}

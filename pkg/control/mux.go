@@ -1,0 +1,221 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// MaxRequest is how many bytes a request may have.
+const MaxRequest = 1 << 20
+
+// readTimeout is how long a caller may take to send a request.
+const readTimeout = 10 * time.Second
+
+// A Mux serves calls and streams. The zero Mux knows none and is ready for use;
+// its fields are set, and its calls added, before it serves. Callers do not wait
+// for each other.
+type Mux struct {
+	// Grant says what a caller may do; nil is [Owner].
+	Grant func(Actor) []Right
+	// Log hears of faults: panics, and errors that are not an [Error]; nil: nobody.
+	Log *slog.Logger
+
+	requests map[string]request // by path
+}
+
+// A request is one declaration with what serves it. When serve returns an error it
+// has written nothing.
+type request struct {
+	right Right
+	serve func(http.ResponseWriter, *http.Request, Actor) error
+}
+
+// Handle serves a call with fn. When the request has a method Check() error, it is
+// asked first.
+func Handle[In, Out any](m *Mux, c Call[In, Out], fn CallFunc[In, Out]) {
+	m.add(c.Path, c.Right, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+		in, err := read[In](w, r)
+		if err != nil {
+			return err
+		}
+		out, err := fn(r.Context(), who, in)
+		if err != nil {
+			return err
+		}
+		answer(w, http.StatusOK, out)
+		return nil
+	})
+}
+
+// HandleRows serves a stream with fn. When the request has a method Check() error,
+// it is asked first. Rows are sent soon, not one by one.
+func HandleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row]) {
+	m.add(s.Path, s.Right, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+		in, err := read[In](w, r)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := untilStop(r.Context())
+		defer cancel()
+		rows := newRowWriter(w)
+		err = guard(func() error {
+			for row, err := range fn(ctx, who, in) {
+				if err != nil {
+					return err
+				}
+				if rows.write(row) != nil {
+					return nil // the caller has left
+				}
+			}
+			return nil
+		})
+		if err != nil && rows.n == 0 {
+			return err // nothing is sent: the status can still say it
+		}
+		if err != nil {
+			rows.end(lastRow{Error: m.explain(ctx, s.Path, err)})
+		} else {
+			rows.end(lastRow{End: &endRow{rows.n}})
+		}
+		return nil
+	})
+}
+
+func (m *Mux) add(path string, right Right, serve func(http.ResponseWriter, *http.Request, Actor) error) {
+	if m.requests == nil {
+		m.requests = map[string]request{}
+	}
+	if _, twice := m.requests[path]; twice {
+		panic("control: " + path + " is served twice")
+	}
+	m.requests[path] = request{right, serve}
+}
+
+// ServeHTTP implements [http.Handler].
+func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	const prefix = "/v1/"
+	path, v1 := r.URL.Path, len(r.URL.Path) > len(prefix) && r.URL.Path[:len(prefix)] == prefix
+	if v1 {
+		path = path[len(prefix):]
+	}
+	req, known := m.requests[path]
+	var err error
+	if !v1 || !known || r.Method != http.MethodPost {
+		err = Errorf(KindNoSuchCall, "cgq and cgqd may be of different versions", "no request %s %s", r.Method, r.URL.Path)
+	} else {
+		err = guard(func() error {
+			who, err := m.allow(r, path, req.right)
+			if err != nil {
+				return err
+			}
+			return req.serve(w, r, who)
+		})
+	}
+	if err != nil {
+		e := m.explain(r.Context(), path, err)
+		answer(w, e.Status, e)
+	}
+}
+
+// allow says who asks, when he may.
+func (m *Mux) allow(r *http.Request, path string, need Right) (Actor, error) {
+	who, err := Who(r)
+	if err != nil {
+		return who, err
+	}
+	grant := m.Grant
+	if grant == nil {
+		grant = Owner
+	}
+	who.Rights = grant(who)
+	if !who.Has(need) {
+		return who, Errorf(KindNoRight, "run it as root or as the user that cgqd runs as",
+			"user %s has not the right %q, which %s needs", who.Name, need, path)
+	}
+	return who, nil
+}
+
+// explain is what the caller is told of err; what is a fault of ours goes to the
+// log with all its detail.
+func (m *Mux) explain(ctx context.Context, path string, err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return Errorf(KindStopping, "ask again when it is up", "%s: the daemon is stopping", path)
+	}
+	p, panicked := errors.AsType[*panicError](err)
+	if m.Log != nil {
+		attrs := []any{"request", path}
+		if panicked {
+			attrs = append(attrs, "stack", string(p.stack))
+		}
+		m.Log.Error("control: "+err.Error(), attrs...)
+	}
+	if panicked {
+		return Errorf(KindFault, "the log of the daemon has more; please report it", "%s: internal error", path)
+	}
+	return Errorf(KindFault, "", "%v", err)
+}
+
+// A panicError is a panic of a handler: it costs its request, not the daemon.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprint("panic: ", p.value) }
+
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{v, debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// read decodes the body. A field that In does not have is an error: a misspelt
+// filter must not widen what is meant.
+func read[In any](w http.ResponseWriter, r *http.Request) (in In, err error) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // not supported: a test without a connection
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxRequest))
+	d.DisallowUnknownFields()
+	if err = d.Decode(&in); err == nil {
+		if _, more := d.Token(); more != io.EOF {
+			err = errors.Join(more, errors.New("something behind the request"))
+		}
+	} else if errors.Is(err, io.EOF) {
+		err = nil // no body: no field set
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return in, Errorf(KindTooLarge, "ask for less at a time", "the request is larger than %d bytes", MaxRequest)
+	}
+	if err != nil {
+		return in, Errorf(KindBadRequest, "", "the request: %v", err)
+	}
+	if c, ok := any(in).(interface{ Check() error }); ok {
+		return in, c.Check()
+	}
+	return in, nil
+}
+
+// answer sends one value. A caller who is gone does not hear it.
+func answer(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("control: %T is not JSON: %v", v, err)) // a declaration of ours is wrong
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}

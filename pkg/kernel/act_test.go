@@ -1,0 +1,143 @@
+package kernel_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cgq/pkg/kernel"
+	"cgq/pkg/mail"
+	"cgq/pkg/module"
+	"cgq/pkg/queue"
+)
+
+func relayAll(m *scripted, _ int, q module.Queue, ctx context.Context) { m.relay(ctx, q) }
+
+// SPOOL L4: an act that is appended and not yet durable is not visible, and its
+// rows are handed to no module; afterwards it is true of all of them at once.
+func TestActInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, l := newScripted(relayAll), &memLedger{gate: make(chan error)}
+		k := kernel.New(l, plan, discard(), m)
+		insert(k, 1, "q", "other")
+		sel := queue.Selection{Queues: []string{"q"}}
+		var acts sync.WaitGroup
+		reject := func(want int, fault error) {
+			acts.Go(func() {
+				out, err := k.Reject(sel, "root", "spam", true, false)
+				if out.Rows != want || !errors.Is(err, fault) {
+					t.Errorf("Reject = %+v, %v; want %d rows, %v", out, err, want, fault)
+				}
+			})
+			synctest.Wait() // the act is in flight
+		}
+		if _, err := k.Reject(queue.Selection{}, "root", "", true, false); !errors.Is(err, kernel.ErrEmpty) {
+			t.Errorf("Reject of an empty selection: %v, want ErrEmpty", err)
+		}
+		fault := errors.New("the disk is gone")
+		reject(0, fault)
+		l.gate <- fault
+		acts.Wait()
+		if v, _ := k.Message(1); len(v.Recipients) != 2 {
+			t.Errorf("%d recipients after an act that failed, want 2", len(v.Recipients))
+		}
+		reject(1, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { k.Run(ctx, nil, time.Minute) })
+		synctest.Wait()
+		if v, _ := k.Message(1); m.settled[1] != 1 || len(v.Recipients) != 1 || v.Recipients[0].Status != queue.Processing {
+			t.Errorf("in flight: settled %v, %+v; want the other one transferred, and this one Processing", m.settled, v.Recipients)
+		}
+		out, err := k.Reject(sel, "root", "spam", true, false)
+		if err != nil || len(out.Skipped) != 1 || out.Rows != 0 || out.Matched != 1 {
+			t.Errorf("a second act on the same row: %+v, %v; want it skipped", out, err)
+		}
+		l.gate <- nil
+		acts.Wait()
+		if v, _ := k.Message(1); len(v.Recipients) != 0 {
+			t.Errorf("after the act: %+v", v.Recipients)
+		}
+		close(l.gate)
+		cancel()
+		run.Wait()
+	})
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	l := &memLedger{}
+	k := kernel.New(l, plan, discard(), newScripted(relayAll))
+	for id := mail.ID(1); id <= 2500; id++ { // more than a slice
+		insert(k, id, "q", "q")
+	}
+	for _, tt := range []struct {
+		name string
+		act  func(dry bool) (kernel.Outcome, error)
+	}{
+		{"reject", func(dry bool) (kernel.Outcome, error) {
+			return k.Reject(queue.Selection{All: true}, "root", "spam", false, dry)
+		}},
+	} {
+		dry, err := tt.act(true)
+		if err != nil || l.n != 0 || dry.Rows != 5000 || dry.Messages != 2500 || dry.Queues != 1 {
+			t.Errorf("%s: dry run %+v, %v, %d frames; want 5000 rows of 2500 messages in one queue, and none", tt.name, dry, err, l.n)
+		}
+		wet, err := tt.act(false)
+		if err != nil || wet.Rows != dry.Rows || wet.Messages != dry.Messages || l.n != 1 {
+			t.Errorf("%s: %+v, %v, %d frames; want what the dry run said, as one frame", tt.name, wet, err, l.n)
+		}
+	}
+}
+
+// Chapter: Release Now removes the delay of the queue. So it does those of its
+// messages, and what waits goes at once; attempts stay.
+func TestReleaseLetsEverythingGoNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+			if call > 2 {
+				m.relay(ctx, q)
+				return
+			}
+			if q.Name() == "host" {
+				q.Delay(mail.Result{Text: "down"})
+				return
+			}
+			for tr := range q.Due(ctx) {
+				if tr.ID == 2 {
+					tr.Delay(mail.Result{Text: "greylisted"})
+				} else {
+					tr.Settle(0, mail.Result{Text: "busy"})
+				}
+			}
+		})
+		running(t, m, func(k *kernel.Kernel, l *memLedger) {
+			insert(k, 1, "host")
+			insert(k, 2, "others")
+			insert(k, 3, "others")
+			time.Sleep(time.Second)
+			dry, err := k.Release(queue.Selection{Queues: []string{"host"}}, "root", true)
+			if err != nil || dry.Queues != 1 || dry.Changed != 1 || m.settled[1] != 0 {
+				t.Errorf("dry run: %+v, %v", dry, err)
+			}
+			out, err := k.Release(queue.Selection{States: []queue.Status{queue.Delayed}}, "root", false)
+			if err != nil || out.Queues != 1 || out.Changed != 1 || l.stood["delay SMTP host"] != "" {
+				t.Errorf("release of all delayed: %+v, %v, standing %v", out, err, l.stood)
+			}
+			time.Sleep(time.Second)
+			if m.settled[1] != 1 || len(m.settled) != 1 {
+				t.Errorf("settled %v, want 1 alone", m.settled)
+			}
+			out, err = k.Release(queue.Selection{Modules: []string{"SMTP"}, Queues: []string{"others"}}, "root", false)
+			if err != nil || out.Rows != 2 || l.count("freed") != 2 {
+				t.Errorf("release of the other: %+v, %v; want both messages", out, err)
+			}
+			time.Sleep(time.Second)
+			if len(m.settled) != 3 {
+				t.Errorf("settled %v, want all", m.settled)
+			}
+		})
+	})
+}

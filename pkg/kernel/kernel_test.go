@@ -1,0 +1,352 @@
+package kernel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cgq/pkg/fact"
+	"cgq/pkg/journal"
+	"cgq/pkg/kernel"
+	"cgq/pkg/mail"
+	"cgq/pkg/module"
+	"cgq/pkg/queue"
+	"cgq/pkg/spool"
+)
+
+// A memLedger writes down what it is told. Wait asks gate, if there is one.
+type memLedger struct {
+	mu    sync.Mutex
+	n     journal.Number
+	said  []string
+	stood map[string]string
+	gate  chan error
+}
+
+func (l *memLedger) Append(changes ...fact.Change) (journal.Number, error) {
+	return l.Act(changes, nil)
+}
+
+func (l *memLedger) Act(changes []fact.Change, stands []spool.Standing) (journal.Number, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range changes {
+		l.said = append(l.said, fmt.Sprintf("%d %s", c.ID, fact.Append(nil, c.Fact)))
+	}
+	for _, s := range stands {
+		if l.stood == nil {
+			l.stood = map[string]string{}
+		}
+		l.stood[s.Key] = s.Value
+	}
+	l.n++
+	return l.n, nil
+}
+
+func (l *memLedger) Wait(journal.Number) error {
+	if l.gate != nil {
+		return <-l.gate
+	}
+	return nil
+}
+
+func (*memLedger) Open(mail.ID) (io.ReadSeekCloser, error) {
+	return nil, errors.New("no text in this test")
+}
+
+// count is how many facts of a kind were written.
+func (l *memLedger) count(kind string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.said {
+		if _, rest, _ := strings.Cut(s, " "); strings.HasPrefix(rest, kind) {
+			n++
+		}
+	}
+	return n
+}
+
+// A scripted module does what its function says, and notes when it was called.
+type scripted struct {
+	mu       sync.Mutex
+	began    time.Time
+	calls    []time.Duration
+	settled  map[mail.ID]int
+	transfer func(m *scripted, call int, q module.Queue, ctx context.Context)
+}
+
+func newScripted(f func(m *scripted, call int, q module.Queue, ctx context.Context)) *scripted {
+	return &scripted{began: time.Now(), settled: map[mail.ID]int{}, transfer: f}
+}
+
+func (*scripted) Name() string { return "SMTP" }
+func (*scripted) Claim(context.Context, mail.Address, bool) (module.Route, error) {
+	return module.Route{}, module.ErrNotMine
+}
+func (m *scripted) Transfer(ctx context.Context, q module.Queue) {
+	m.mu.Lock()
+	m.calls = append(m.calls, time.Since(m.began))
+	n := len(m.calls)
+	m.mu.Unlock()
+	m.transfer(m, n, q, ctx)
+}
+
+// relay settles everything.
+func (m *scripted) relay(ctx context.Context, q module.Queue) {
+	for t := range q.Due(ctx) {
+		for i := range t.Recipients {
+			t.Settle(i, mail.Result{Action: mail.Relayed, Text: "relayed"})
+			m.mu.Lock()
+			m.settled[t.ID]++
+			m.mu.Unlock()
+		}
+	}
+}
+
+func plan(string) kernel.Plan {
+	return kernel.Plan{Limits: queue.Limits{Channels: 10, QueueChannels: 1},
+		Retry: []time.Duration{5 * time.Minute, 30 * time.Minute}, Expire: 24 * time.Hour}
+}
+
+func discard() kernel.Logs {
+	l := slog.New(slog.DiscardHandler)
+	return kernel.Logs{Queue: l, Dequeuer: l}
+}
+
+func envelope(rcpts int) *mail.Envelope {
+	e := &mail.Envelope{ReturnPath: mail.Address{Local: "s", Domain: "a.example"}, Submitted: time.Now()}
+	for i := range rcpts {
+		e.Recipients = append(e.Recipients, mail.Recipient{Address: mail.Address{Local: fmt.Sprint("r", i), Domain: "b.example"}})
+	}
+	return e
+}
+
+// insert puts a message with one recipient into each queue named.
+func insert(k *kernel.Kernel, id mail.ID, queues ...string) {
+	var facts []fact.Fact
+	for i, q := range queues {
+		facts = append(facts, fact.Routed{Rcpt: i, Module: "SMTP", Queue: q})
+	}
+	k.Insert(queue.Message{ID: id, Envelope: envelope(len(queues))}, facts...)
+}
+
+// running runs a kernel with a module in a bubble, and stops it after f.
+func running(t *testing.T, m *scripted, f func(k *kernel.Kernel, l *memLedger)) {
+	t.Helper()
+	l := &memLedger{}
+	k := kernel.New(l, plan, discard(), m)
+	ctx, cancel := context.WithCancel(t.Context())
+	var run sync.WaitGroup
+	run.Go(func() { k.Run(ctx, nil, time.Minute) })
+	f(k, l)
+	cancel()
+	run.Wait()
+}
+
+func TestDelayedQueueIsRetriedOnSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+			if call <= 3 {
+				q.Delay(mail.Result{Text: "connection refused"})
+				return
+			}
+			m.relay(ctx, q)
+		})
+		running(t, m, func(k *kernel.Kernel, l *memLedger) {
+			for id := mail.ID(1); id <= 3; id++ {
+				insert(k, id, "example.com")
+			}
+			time.Sleep(10 * time.Minute)
+			if v, _ := k.Host(queue.Key{Module: "SMTP", Queue: "example.com"}); v.Attempts != 2 || v.LastError.Text != "connection refused" || v.Until.IsZero() {
+				t.Errorf("after two attempts: %+v", v)
+			}
+			if stood := l.stood["delay SMTP example.com"]; !strings.HasPrefix(stood, "delay SMTP example.com ") || l.count("") != 0 {
+				t.Errorf("standing %q and %d facts, want one standing delay alone", stood, l.count(""))
+			}
+			time.Sleep(2 * time.Hour)
+			if stood := l.stood["delay SMTP example.com"]; stood != "" {
+				t.Errorf("the delay still stands: %q", stood)
+			}
+		})
+		want := []time.Duration{0, 5 * time.Minute, 35 * time.Minute, 65 * time.Minute}
+		if !slices.Equal(m.calls, want) || len(m.settled) != 3 {
+			t.Errorf("attempts at %v, settled %v; want %v and all three", m.calls, m.settled, want)
+		}
+	})
+}
+
+// The three levels of the chapter: one recipient, one message, the queue.
+func TestRecipientsAndMessagesAreDelayedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+			if call > 1 {
+				m.relay(ctx, q)
+				return
+			}
+			for tr := range q.Due(ctx) {
+				switch tr.ID {
+				case 1:
+					tr.Settle(0, mail.Result{Text: "mailbox busy"})
+					tr.Settle(0, mail.Result{Action: mail.Failed, Text: "said twice"})
+					tr.Settle(1, mail.Result{Action: mail.Relayed, Text: "relayed"})
+				case 2:
+					tr.Delay(mail.Result{Text: "greylisted", After: time.Now().Add(time.Minute)})
+				case 3:
+					tr.Settle(0, mail.Result{Action: mail.Failed, Text: "no such user"})
+				}
+			}
+		})
+		running(t, m, func(k *kernel.Kernel, l *memLedger) {
+			insert(k, 1, "q", "q")
+			insert(k, 2, "q", "q")
+			insert(k, 3, "q")
+			time.Sleep(time.Second)
+			for id, want := range map[mail.ID][]queue.Status{1: {queue.Suspended}, 2: {queue.Suspended, queue.Suspended}, 3: nil} {
+				v, _ := k.Message(id)
+				var got []queue.Status
+				for _, r := range v.Recipients {
+					got = append(got, r.Status)
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("message %d: %v, want %v", id, got, want)
+				}
+			}
+			if l.count("tried") != 1 || l.count("suspended") != 1 || l.count("Settled") != 2 {
+				t.Errorf("facts: %q", l.said)
+			}
+			time.Sleep(time.Hour)
+		})
+		if want := []time.Duration{0, time.Minute, 5 * time.Minute}; !slices.Equal(m.calls, want) {
+			t.Errorf("attempts at %v, want %v: the peer's time for one, the schedule's for the other", m.calls, want)
+		}
+	})
+}
+
+func TestLeaseEndsHoweverTheModuleLeaves(t *testing.T) {
+	for _, leave := range []string{"break", "return", "panic", "ignore"} {
+		t.Run(leave, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+					if call > 1 {
+						m.relay(ctx, q)
+						return
+					}
+					for range q.Due(ctx) {
+						switch leave {
+						case "break":
+							return
+						case "panic":
+							panic("module bug")
+						}
+					}
+				})
+				running(t, m, func(k *kernel.Kernel, _ *memLedger) {
+					for id := mail.ID(1); id <= 3; id++ {
+						insert(k, id, "q")
+					}
+					time.Sleep(time.Hour)
+				})
+				if len(m.settled) != 3 || m.settled[1] != 1 || len(m.calls) > 5 {
+					t.Errorf("settled %v in %d calls; want each of 1, 2, 3 once, and no spinning", m.settled, len(m.calls))
+				}
+			})
+		})
+	}
+}
+
+// Three panics in a row park the module, and not the server.
+func TestModuleThatKeepsPanickingIsParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(func(*scripted, int, module.Queue, context.Context) { panic("always") })
+		running(t, m, func(k *kernel.Kernel, _ *memLedger) {
+			insert(k, 1, "q")
+			time.Sleep(100 * time.Hour)
+			if _, ok := k.Message(1); !ok || len(m.calls) != 3 {
+				t.Errorf("called %d times, message there: %v; want three times, and there", len(m.calls), ok)
+			}
+		})
+	})
+}
+
+// Age ends a recipient only after an attempt has failed past its limit, in each of
+// the three ways to fail (SPOOL L9).
+func TestTooOldFailsAfterItsLastAttempt(t *testing.T) {
+	for _, level := range []string{"queue", "message", "recipient"} {
+		t.Run(level, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newScripted(func(m *scripted, _ int, q module.Queue, ctx context.Context) {
+					if level == "queue" {
+						q.Delay(mail.Result{Text: "no route to host"})
+						return
+					}
+					for tr := range q.Due(ctx) {
+						if level == "message" {
+							tr.Delay(mail.Result{Text: "no route to host"})
+						} else {
+							tr.Settle(0, mail.Result{Text: "no route to host"})
+						}
+					}
+				})
+				running(t, m, func(k *kernel.Kernel, l *memLedger) {
+					insert(k, 1, "q")
+					time.Sleep(24 * time.Hour)
+					if l.count("Settled") != 0 {
+						t.Error("failed before its time")
+					}
+					time.Sleep(time.Hour)
+					if l.count("Settled") != 1 || !strings.Contains(l.said[len(l.said)-1], "failed 4.4.7") ||
+						!strings.Contains(l.said[len(l.said)-1], "no%20route") {
+						t.Errorf("after a day and an hour: %q", l.said)
+					}
+				})
+			})
+		})
+	}
+}
+
+// SPOOL L8: what is in progress when the server stops finishes; nothing new begins.
+func TestStopFinishesWhatIsInProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(func(m *scripted, _ int, q module.Queue, ctx context.Context) {
+			for tr := range q.Due(ctx) {
+				time.Sleep(20 * time.Second)
+				if ctx.Err() != nil {
+					t.Error("cut short")
+				}
+				tr.Settle(0, mail.Result{Action: mail.Relayed})
+				m.settled[tr.ID]++
+			}
+		})
+		running(t, m, func(k *kernel.Kernel, _ *memLedger) {
+			insert(k, 1, "q")
+			insert(k, 2, "q")
+			time.Sleep(time.Second)
+		})
+		if len(m.settled) != 1 {
+			t.Errorf("settled %v, want the first alone", m.settled)
+		}
+	})
+}
+
+func TestOutOfGraceIsCutShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(func(_ *scripted, _ int, q module.Queue, ctx context.Context) {
+			for range q.Due(ctx) {
+				<-ctx.Done()
+			}
+		})
+		began := time.Now()
+		running(t, m, func(k *kernel.Kernel, _ *memLedger) { insert(k, 1, "q"); time.Sleep(time.Second) })
+		if got := time.Since(began); got != time.Minute+time.Second {
+			t.Errorf("stopped after %v, want the grace of a minute", got)
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package queue
+
+import (
+	"testing"
+	"time"
+
+	"cgq/pkg/fact"
+	"cgq/pkg/mail"
+)
+
+func failed(s *State, id mail.ID, rcpt int, at time.Time) {
+	s.Apply(id, fact.Settled{Rcpt: rcpt, At: at, Result: mail.Result{Action: mail.Failed}})
+}
+
+// Chapter: Reporting Delay. A report waits for others of its message, but leaves at
+// once after the last recipient.
+func TestReportsWaitForOthersOfTheirMessage(t *testing.T) {
+	s := New()
+	s.ReportingDelay = time.Minute
+	add(s, 1, "a", "b", "c")
+	failed(s, 1, 0, epoch)
+	if _, ok := s.TakeReport(epoch.Add(59 * time.Second)); ok {
+		t.Error("reported before the Reporting Delay")
+	}
+	r, ok := s.TakeReport(epoch.Add(time.Minute))
+	if !ok || len(r.Done) != 1 || !r.Done[0].Wanted || r.Last {
+		t.Fatalf("TakeReport = %+v, %v; want one recipient, not the last", r, ok)
+	}
+	failed(s, 1, 1, epoch.Add(time.Minute)) // while the Dequeuer is at it
+	s.Apply(1, fact.Reported{DSN: 9, Rcpts: []int{0}})
+	s.ReturnReport(1, time.Time{})
+	if at, any := s.ReportWake(); !any || !at.Equal(epoch.Add(2*time.Minute)) {
+		t.Errorf("ReportWake = %v, %v; want a minute after the second failure", at, any)
+	}
+	s.Apply(1, fact.Settled{Rcpt: 2, At: epoch, Result: mail.Result{Action: mail.Relayed}})
+	r, ok = s.TakeReport(epoch.Add(61 * time.Second))
+	if !ok || len(r.Done) != 2 || !r.Last || r.Done[0].Rcpt != 1 || r.Done[1].Wanted {
+		t.Errorf("TakeReport = %+v, %v; want the other two at once, the last not wanted", r, ok)
+	}
+}
+
+func TestWhoWantsToHear(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*mail.Envelope)
+		fact   fact.Fact
+		want   bool
+	}{
+		{"failed", func(*mail.Envelope) {}, fact.Settled{Result: mail.Result{Action: mail.Failed}}, true},
+		{"relayed", func(*mail.Envelope) {}, fact.Settled{Result: mail.Result{Action: mail.Relayed}}, false},
+		{"discarded", func(*mail.Envelope) {}, fact.Settled{Result: mail.Result{Action: mail.Discarded}}, false},
+		{"null return path", func(e *mail.Envelope) { e.ReturnPath = mail.Address{} }, fact.Settled{Result: mail.Result{Action: mail.Failed}}, false},
+		{"NOTIFY=NEVER", func(e *mail.Envelope) { e.Recipients[0].Notify = mail.NotifyNever }, fact.Settled{Result: mail.Result{Action: mail.Failed}}, false},
+		{"NOTIFY=DELAY", func(e *mail.Envelope) { e.Recipients[0].Notify = mail.NotifyDelay }, fact.Settled{Result: mail.Result{Action: mail.Failed}}, false},
+		{"NOTIFY=FAILURE", func(e *mail.Envelope) { e.Recipients[0].Notify = mail.NotifyFailure }, fact.Settled{Result: mail.Result{Action: mail.Failed}}, true},
+		{"rejected", func(*mail.Envelope) {}, fact.Rejected{Report: true}, true},
+		{"rejected, Suppress Failed Delivery Reports", func(*mail.Envelope) {}, fact.Rejected{}, false},
+	} {
+		s, env := New(), envelope(1)
+		tt.change(env)
+		s.Add(Message{ID: 1, Envelope: env})
+		s.Apply(1, fact.Routed{Module: "SMTP", Queue: "a"})
+		s.Apply(1, tt.fact)
+		r, ok := s.TakeReport(epoch)
+		if !ok || !r.Last || r.Done[0].Wanted != tt.want {
+			t.Errorf("%s: %+v, %v; want wanted %v", tt.name, r, ok, tt.want)
+		}
+	}
+}
+
+// What could not be reported comes again, and nothing of it is lost.
+func TestReportThatFailsComesAgain(t *testing.T) {
+	s := New()
+	add(s, 1, "a")
+	failed(s, 1, 0, epoch)
+	s.TakeReport(epoch)
+	s.ReturnReport(1, epoch.Add(5*time.Second))
+	if _, ok := s.TakeReport(epoch.Add(4 * time.Second)); ok {
+		t.Error("too early")
+	}
+	r, ok := s.TakeReport(epoch.Add(5 * time.Second))
+	if !ok || !r.Last || len(r.Done) != 1 {
+		t.Errorf("TakeReport = %+v, %v", r, ok)
+	}
+	s.Apply(1, fact.Gone{})
+	s.ReturnReport(1, epoch)
+	if _, ok := s.TakeReport(epoch.Add(time.Hour)); ok {
+		t.Error("a message that is gone is reported")
+	}
+}

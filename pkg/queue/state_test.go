@@ -1,0 +1,327 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"cgq/pkg/fact"
+	"cgq/pkg/mail"
+)
+
+var limits = Limits{Channels: 3, QueueChannels: 2}
+
+var epoch = time.Unix(1_700_000_000, 0)
+
+func envelope(rcpts int) *mail.Envelope {
+	e := &mail.Envelope{ReturnPath: mail.Address{Local: "s", Domain: "a.example"}, Submitted: epoch}
+	for i := range rcpts {
+		e.Recipients = append(e.Recipients, mail.Recipient{Address: mail.Address{Local: fmt.Sprint("r", i), Domain: "b.example"}})
+	}
+	return e
+}
+
+// add puts a message with one recipient into each of the host queues named.
+func add(s *State, id mail.ID, queues ...string) {
+	s.Add(Message{ID: id, Envelope: envelope(len(queues)), Size: 100})
+	for i, q := range queues {
+		s.Apply(id, fact.Routed{Rcpt: i, Module: "SMTP", Queue: q})
+	}
+}
+
+// check holds the State to what its fields promise of each other.
+func (s *State) check(t *rapid.T) {
+	entries := map[*host]int{}
+	for id, m := range s.messages {
+		left := 0
+		open := map[*entry]int32{}
+		for i := range m.rcpts {
+			if r := &m.rcpts[i]; !r.done {
+				left++
+				open[r.entry]++
+			}
+		}
+		if left != m.left {
+			t.Fatalf("message %d: left is %d, want %d", id, m.left, left)
+		}
+		for e, n := range open {
+			entries[e.host]++
+			if e.open != n {
+				t.Fatalf("message %d in %v: open is %d, want %d", id, e.host.key, e.open, n)
+			}
+		}
+	}
+	for k, h := range s.hosts {
+		n, rcpts, bytes := 0, 0, int64(0)
+		for e := h.head; e != nil; e = e.next {
+			n, rcpts, bytes = n+1, rcpts+int(e.open), bytes+e.msg.size
+		}
+		valid := 0
+		for _, l := range h.line {
+			if l.number == l.e.ticket && l.e.place == ready {
+				valid++
+			}
+		}
+		if n != h.entries || n != entries[h] || rcpts != h.rcpts || bytes != h.bytes || valid != h.ready {
+			t.Fatalf("%v: entries %d, rcpts %d, bytes %d, ready %d; want %d (%d), %d, %d, %d",
+				k, h.entries, h.rcpts, h.bytes, h.ready, n, entries[h], rcpts, bytes, valid)
+		}
+	}
+	if !slices.IsSorted(s.order) {
+		t.Fatalf("order is not sorted: %v", s.order)
+	}
+}
+
+// drain does what modules do, as long as they are given anything, and returns the
+// rows that it was given.
+func drain(t *rapid.T, s *State, now time.Time) (got []Row) {
+	for {
+		k, _, ok := s.Take("SMTP", now)
+		if !ok {
+			return got
+		}
+		for l, ok := s.Lease(k, now); ok; l, ok = s.Lease(k, now) {
+			for _, r := range l.Rcpts {
+				row := Row{l.ID, r}
+				if slices.Contains(got, row) {
+					t.Fatalf("%v was given out twice", row)
+				}
+				got = append(got, row)
+				s.Apply(l.ID, fact.Settled{Rcpt: r, At: now, Result: mail.Result{Action: mail.Relayed}})
+			}
+			s.Return(l)
+		}
+		s.Release(k)
+	}
+}
+
+// Whatever happens, in whatever order: every recipient is in exactly one place, and
+// when all leases have ended and all delays are over, each that is not done is handed
+// out, once. And replaying the facts leaves the same recipients.
+func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, now := New(), epoch
+		s.SetLimits("SMTP", limits)
+		type change struct {
+			id mail.ID
+			f  fact.Fact
+		}
+		var history []change
+		added := map[mail.ID]int{}
+		do := func(id mail.ID, f fact.Fact) { history = append(history, change{id, f}); s.Apply(id, f) }
+		var leases []Lease
+		var taken []Key
+		var rows []Row
+		next := mail.ID(0)
+		until := func() time.Time {
+			return now.Add(time.Duration(rapid.IntRange(-1, 3).Draw(t, "minutes")) * time.Minute)
+		}
+		anyID := func() mail.ID { return mail.ID(rapid.IntRange(0, int(next)).Draw(t, "id")) } // 0: none
+		host := rapid.SampledFrom([]string{"a", "b", "c"})
+		t.Repeat(map[string]func(*rapid.T){
+			"add": func(t *rapid.T) {
+				next++
+				n := rapid.IntRange(1, 3).Draw(t, "recipients")
+				added[next] = n
+				s.Add(Message{ID: next, Envelope: envelope(n), Size: 10})
+				for i := range n {
+					do(next, fact.Routed{Rcpt: i, Module: "SMTP", Queue: host.Draw(t, "host")})
+				}
+			},
+			"take": func(t *rapid.T) {
+				if k, _, ok := s.Take("SMTP", now); ok {
+					taken = append(taken, k)
+				}
+			},
+			"lease": func(t *rapid.T) {
+				if len(taken) == 0 {
+					return
+				}
+				if l, ok := s.Lease(rapid.SampledFrom(taken).Draw(t, "taken"), now); ok {
+					leases = append(leases, l)
+				}
+			},
+			"say": func(t *rapid.T) {
+				if len(leases) == 0 {
+					return
+				}
+				l := rapid.SampledFrom(leases).Draw(t, "lease")
+				r := rapid.SampledFrom(l.Rcpts).Draw(t, "rcpt")
+				switch rapid.IntRange(0, 3).Draw(t, "what") {
+				case 0:
+					do(l.ID, fact.Settled{Rcpt: r, At: now, Result: mail.Result{Action: mail.Failed}})
+				case 1:
+					do(l.ID, fact.Tried{Rcpt: r, At: now, Attempts: 1, Until: until()})
+				case 2:
+					do(l.ID, fact.Suspended{Module: l.Module, Queue: l.Queue, At: now, Attempts: 1, Until: until()})
+				case 3:
+					s.Delay(fact.Delay{Module: l.Module, Queue: l.Queue, At: now, Attempts: 1, Until: until()})
+				}
+			},
+			"return": func(t *rapid.T) {
+				if len(leases) > 0 {
+					i := rapid.IntRange(0, len(leases)-1).Draw(t, "lease")
+					s.Return(leases[i])
+					leases = slices.Delete(leases, i, i+1)
+				}
+			},
+			"release": func(t *rapid.T) {
+				if len(taken) > 0 {
+					i := rapid.IntRange(0, len(taken)-1).Draw(t, "taken")
+					s.Release(taken[i])
+					taken = slices.Delete(taken, i, i+1)
+				}
+			},
+			"act": func(t *rapid.T) {
+				free, _, _, _ := s.LeaseRows(Selection{Queues: []string{host.Draw(t, "host")}}, 0, 100, now)
+				rows = append(rows, free...)
+			},
+			"acted": func(t *rapid.T) {
+				for _, r := range rows {
+					if rapid.Bool().Draw(t, "reject") {
+						do(r.ID, fact.Rejected{Rcpt: r.Rcpt, At: now})
+					} else if rapid.Bool().Draw(t, "free") {
+						do(r.ID, fact.Freed{Rcpt: r.Rcpt})
+					}
+					s.ReturnRow(r)
+				}
+				rows = nil
+			},
+			"gone":  func(t *rapid.T) { do(anyID(), fact.Gone{}) },
+			"later": func(t *rapid.T) { now = now.Add(time.Minute) },
+			"pause": func(t *rapid.T) { s.Pause(Key{"SMTP", host.Draw(t, "host")}, anyID(), until()) },
+			"":      s.check,
+		})
+		for _, l := range leases {
+			s.Return(l)
+		}
+		for _, k := range taken {
+			s.Release(k)
+		}
+		for _, r := range rows {
+			s.ReturnRow(r)
+		}
+		again := New()
+		for id, n := range added {
+			again.Add(Message{ID: id, Envelope: envelope(n), Size: 10})
+		}
+		for _, c := range history {
+			again.Apply(c.id, c.f)
+		}
+		want := map[Row]bool{}
+		for id, m := range s.messages {
+			if again.Left(id) != m.left {
+				t.Fatalf("message %d: %d recipients left, %d when replayed", id, m.left, again.Left(id))
+			}
+			for i := range m.rcpts {
+				if !m.rcpts[i].done {
+					want[Row{id, i}] = true
+				}
+			}
+		}
+		for _, row := range drain(t, s, now.Add(time.Hour)) {
+			if !want[row] {
+				t.Fatalf("%v was given out and is not in the queue", row)
+			}
+			delete(want, row)
+		}
+		if len(want) > 0 {
+			t.Fatalf("never given out: %v", want)
+		}
+		s.check(t)
+	})
+}
+
+func TestWorkersComeAsTheLineGrows(t *testing.T) {
+	for _, tt := range []struct {
+		messages, want int
+		failed         bool // the last attempt
+	}{{1, 1, false}, {9, 1, false}, {10, 2, false}, {100, 2, false}, {100, 1, true}} {
+		s := New()
+		s.SetLimits("SMTP", limits)
+		for id := range mail.ID(tt.messages) {
+			add(s, id+1, "a")
+		}
+		if tt.failed {
+			s.Delay(fact.Delay{Module: "SMTP", Queue: "a", Attempts: 1, Until: epoch})
+		}
+		got := 0
+		for _, _, ok := s.Take("SMTP", epoch); ok; _, _, ok = s.Take("SMTP", epoch) {
+			got++
+		}
+		if got != tt.want {
+			t.Errorf("%d messages, failed %v: %d workers, want %d", tt.messages, tt.failed, got, tt.want)
+		}
+	}
+}
+
+// A host queue with a hundred thousand messages gets one turn, like the others.
+func TestLongQueuesDoNotStarveShortOnes(t *testing.T) {
+	s := New()
+	s.SetLimits("SMTP", Limits{Channels: 1, QueueChannels: 1})
+	for id := range mail.ID(100) {
+		add(s, id+1, "long")
+	}
+	add(s, 101, "short")
+	k, _, _ := s.Take("SMTP", epoch)
+	if k.Queue != "long" || !s.Crowded("SMTP") {
+		t.Fatalf("Take = %v, crowded %v; want long first, and that another waits", k, s.Crowded("SMTP"))
+	}
+	l, _ := s.Lease(k, epoch)
+	s.Apply(l.ID, fact.Settled{Rcpt: 0})
+	s.Return(l)
+	s.Release(k)
+	if k, _, _ = s.Take("SMTP", epoch); k.Queue != "short" {
+		t.Errorf("then %v, want short", k)
+	}
+}
+
+func TestDelayOfAHostIsOneRecord(t *testing.T) {
+	s := New()
+	s.SetLimits("SMTP", limits)
+	add(s, 1, "a")
+	add(s, 2, "a")
+	at := epoch.Add(time.Hour)
+	s.Delay(fact.Delay{Module: "SMTP", Queue: "a", Attempts: 3, Until: at})
+	if _, _, ok := s.Take("SMTP", at.Add(-1)); ok {
+		t.Error("taken before its time")
+	}
+	if wake, any := s.Wake(); !any || !wake.Equal(at) {
+		t.Errorf("Wake = %v, %v; want %v", wake, any, at)
+	}
+	if _, _, ok := s.Take("SMTP", at); !ok {
+		t.Error("not taken at its time")
+	}
+	s.Release(Key{"SMTP", "a"})
+	for id := mail.ID(1); id <= 2; id++ {
+		s.Apply(id, fact.Gone{})
+	}
+	if d, ok := s.Delayed(Key{"SMTP", "a"}); !ok || d.Attempts != 3 {
+		t.Errorf("an empty queue has forgotten its delay: %v, %v", d, ok)
+	}
+	if _, idle, _ := s.Take("SMTP", at.Add(time.Hour)); len(idle) != 1 {
+		t.Errorf("idle = %v, want the queue: its delay may go", idle)
+	}
+	s.Delay(fact.Delay{Module: "SMTP", Queue: "a"})
+	if len(s.Hosts()) != 0 {
+		t.Errorf("hosts %v, want none", s.Hosts())
+	}
+}
+
+func TestHeldMessagesStay(t *testing.T) {
+	s := New()
+	s.SetLimits("SMTP", limits)
+	s.Add(Message{ID: 1, Envelope: envelope(1), Hold: "damaged"})
+	s.Apply(1, fact.Routed{Module: "SMTP", Queue: "a"})
+	if k, _, ok := s.Take("SMTP", epoch.Add(1000*time.Hour)); ok {
+		t.Errorf("Take = %v, want none", k)
+	}
+	v, _ := s.Host(Key{"SMTP", "a"}, epoch)
+	m, _ := s.Message(1, epoch)
+	if v.Status() != Held || m.Recipients[0].Status != Held {
+		t.Errorf("host %v, recipient %v; want both Held", v.Status(), m.Recipients[0].Status)
+	}
+}

@@ -1,0 +1,168 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cgq/pkg/disk"
+	"cgq/pkg/settings"
+)
+
+// Main runs cgqd with the process's arguments and returns its exit status: 0 done,
+// 1 failed, 2 used wrongly.
+func Main() int {
+	unix.Umask(0o077)
+	cmd := newCommand(os.Stdout, os.Stderr)
+	err := cmd.ExecuteContext(context.Background())
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "cgqd: %v; cgqd --help tells how\n", err)
+		return 2
+	}
+	fmt.Fprintln(os.Stderr, "cgqd:", err)
+	return 1
+}
+
+// A usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%q is no command", args[0])}
+	}
+	return nil
+}
+
+func newCommand(out, errOut io.Writer) *cobra.Command {
+	base := os.Getenv("CGQ_BASE")
+	if base == "" {
+		base = "/var/lib/cgq"
+	}
+	root := &cobra.Command{
+		Use:   "cgqd",
+		Short: "The mail queue daemon",
+		Long: "cgqd transfers mail: it takes messages in, keeps them in its Queue, and delivers them.\n" +
+			"It runs in the foreground. SIGTERM finishes transfers in progress and stops, a second one kills;\n" +
+			"SIGHUP rereads the settings. The queue is administered with cgq.",
+		Example:      "  cgqd init --base /var/lib/cgq --domain example.com\n  cgqd --base /var/lib/cgq",
+		Args:         noArgs,
+		SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), base, errOut) },
+	}
+	root.SetOut(out)
+	root.SetErr(errOut)
+	root.PersistentFlags().StringVar(&base, "base", base, "the base directory, also $CGQ_BASE")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newInit(&base, out), newCheck(&base, out))
+	return root
+}
+
+func newCheck(base *string, out io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:     "check",
+		Short:   "Validate all settings and change nothing",
+		Example: "  cgqd check --base /var/lib/cgq",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			fsys, err := openBase(*base)
+			if err != nil {
+				return err
+			}
+			defer fsys.Close()
+			_, err = load(fsys)
+			var problems settings.Problems
+			if errors.As(err, &problems) {
+				for _, p := range problems {
+					fmt.Fprintln(out, p.Error())
+				}
+				return fmt.Errorf("%d problems in the settings", len(problems))
+			}
+			if err == nil {
+				fmt.Fprintln(out, "settings are in order")
+			}
+			return err
+		},
+	}
+}
+
+func newInit(base *string, out io.Writer) *cobra.Command {
+	var domain, listen, relay string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make a base directory with commented settings",
+		Long: "init writes Settings/ with defaults, each explained, and makes the Account postmaster.\n" +
+			"It refuses a directory that has settings already.",
+		Example: "  cgqd init --base /var/lib/cgq --domain example.com --smtp 0.0.0.0:25",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return initialize(*base, out, func(c *config) {
+				if domain != "" {
+					c.General.MainDomain, c.Local.Domains = domain, []string{domain}
+				}
+				if listen != "" {
+					c.SMTP.Receive.Listen = []string{listen}
+				}
+				c.SMTP.Send.Relay = relay
+			})
+		},
+	}
+	cmd.Flags().StringVar(&domain, "domain", "", "the main domain; its Accounts are here (default: the name of this host)")
+	cmd.Flags().StringVar(&listen, "smtp", "", "the address to take mail at (default 127.0.0.1:2525)")
+	cmd.Flags().StringVar(&relay, "relay", "", "a host, or host:port, that takes all mail that leaves (default: MX of each domain)")
+	return cmd
+}
+
+// openBase opens the base directory.
+func openBase(base string) (*disk.OS, error) {
+	fsys, err := disk.OpenOS(base)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not there: cgqd init --base %s makes it", base, base)
+	}
+	return fsys, err
+}
+
+// run is the daemon, from the lock to the end.
+func run(ctx context.Context, base string, errOut io.Writer) error {
+	base, err := filepath.Abs(base)
+	if err != nil {
+		return err
+	}
+	fsys, err := openBase(base)
+	if err != nil {
+		return err
+	}
+	defer fsys.Close()
+	c, err := load(fsys)
+	if err != nil {
+		return fmt.Errorf("settings:\n%w", err)
+	}
+	release, err := lock(base)
+	if err != nil {
+		return err
+	}
+	defer release()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second one kills
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	s, err := build(ctx, base, fsys, c)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, hangup, errOut)
+}

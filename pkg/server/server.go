@@ -1,0 +1,268 @@
+// Package server builds cgqd out of its parts, runs it and stops it. It is the
+// only package that knows all the others.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"cgq/pkg/admin"
+	"cgq/pkg/control"
+	"cgq/pkg/dequeuer"
+	"cgq/pkg/directory"
+	"cgq/pkg/disk"
+	"cgq/pkg/enqueuer"
+	"cgq/pkg/kernel"
+	"cgq/pkg/module"
+	"cgq/pkg/module/local"
+	"cgq/pkg/module/smtp"
+	"cgq/pkg/resolver"
+	"cgq/pkg/router"
+	"cgq/pkg/serverlog"
+	"cgq/pkg/spool"
+	"cgq/pkg/stats"
+)
+
+// grace is how long transfers in progress may take when the server stops.
+const grace = 30 * time.Second
+
+// A server is everything that runs.
+type server struct {
+	base    string
+	fs      *disk.OS
+	config  atomic.Pointer[config]
+	smtp    atomic.Pointer[smtp.Settings]
+	enqueue atomic.Pointer[enqueuer.Settings]
+
+	log       *serverlog.Log
+	system    *slog.Logger // tag SYSTEM
+	stats     stats.Set
+	directory *directory.Directory
+	spool     *spool.Spool
+	kernel    *kernel.Kernel
+	enqueuer  *enqueuer.Enqueuer
+	dequeuer  *dequeuer.Dequeuer
+	listeners []net.Listener
+	sources   []module.Source
+	control   net.Listener
+	mux       *control.Mux
+	state     atomic.Value // string: what it is doing
+}
+
+// build makes all parts, recovers the Queue, and binds. Nothing is delivered yet.
+func build(ctx context.Context, base string, fsys *disk.OS, c *config) (s *server, err error) {
+	s = &server{base: base, fs: fsys}
+	s.state.Store("starting")
+	s.use(c)
+	standard, own := c.Log.parse()
+	if s.log, err = serverlog.Open(filepath.Join(base, "SystemLogs"), serverlog.Options{Level: standard, Levels: own}); err != nil {
+		return nil, err
+	}
+	s.system = s.log.Logger("SYSTEM")
+	defer func() {
+		if err != nil {
+			s.system.Error("cannot start: " + err.Error())
+			err = errors.Join(err, s.close())
+		}
+	}()
+	// Bound first: an address in use is found out before anything is done.
+	for _, address := range c.SMTP.Receive.Listen {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return s, fmt.Errorf("Settings/smtp.toml: receive.listen: %w", err)
+		}
+		s.listeners = append(s.listeners, l)
+	}
+	began := time.Now()
+	var found *spool.Recovery
+	if s.spool, found, err = spool.Open(fsys, "Queue", c.Queue.Journal.options(), s.log.Logger("TEMPFILE")); err != nil {
+		return s, err
+	}
+	for _, damage := range found.Damage {
+		s.system.Error("damaged: " + damage.Error())
+	}
+	s.assemble()
+	s.kernel.RestoreDelays(s.spool.Standing(), time.Now())
+	for _, m := range found.Messages {
+		s.enqueuer.Resume(ctx, m)
+	}
+	if n := len(found.Messages); n > 0 {
+		s.system.Log(ctx, serverlog.Major, "found messages in the Queue", "messages", n, "took", time.Since(began).Round(time.Millisecond))
+	}
+	if s.control, err = control.Listen(filepath.Join(base, "control.sock")); err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+// use makes a configuration the current one.
+func (s *server) use(c *config) {
+	s.config.Store(c)
+	s.smtp.Store(&c.SMTP)
+	s.enqueue.Store(&c.Queue.Enqueuer)
+	if s.log != nil {
+		c.Log.apply(s.log)
+	}
+	if s.kernel != nil {
+		s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
+	}
+}
+
+func (s *server) mainDomain() string      { return s.config.Load().General.MainDomain }
+func (s *server) clients() []netip.Prefix { return s.config.Load().clients }
+func (s *server) plan(m string) kernel.Plan {
+	return s.config.Load().plans[m]
+}
+
+// assemble puts the parts together: this is the list of what cgqd consists of.
+func (s *server) assemble() {
+	c := s.config.Load()
+	s.directory = directory.New(s.fs, func() []string { return s.config.Load().Local.Domains })
+	locals := local.New(s.fs, s.directory, s.spool.Identity(), s.mainDomain, s.log.Logger("LOCAL"))
+	remotes := smtp.New(&s.smtp, resolver.System(c.General.Resolver), s.mainDomain, &s.stats, s.log.Logger("SMTP"))
+	modules := []module.Module{locals, remotes}
+
+	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
+	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog}, modules...)
+	s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
+	s.enqueuer = enqueuer.New(s.spool, router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...), s.kernel, &s.enqueue,
+		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
+	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
+	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
+
+	s.stats.Gauge("numQueuedMessages", func() int64 { return int64(s.kernel.Len()) })
+	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open,
+		Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
+		State: func() string { return s.state.Load().(string) }}
+	s.mux = face.Mux(s.log.Logger("ADMIN"))
+}
+
+// listening lists the addresses at which mail comes in.
+func (s *server) listening() (all []control.Listener) {
+	for _, l := range s.listeners {
+		all = append(all, control.Listener{Role: "mx", Address: l.Addr().String()})
+	}
+	return all
+}
+
+// serve runs all parts until ctx ends or a source fails, then stops them, those
+// that others push into last.
+func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.Writer) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	checkpoints := s.stage(func(ctx context.Context) error { s.spool.Run(ctx); return nil })
+	reports := s.stage(func(ctx context.Context) error { s.dequeuer.Run(ctx); return nil })
+	transfers := s.stage(func(ctx context.Context) error { s.kernel.Run(ctx, s.enqueuer, grace); return nil })
+	face := s.stage(func(ctx context.Context) error { return s.mux.Serve(ctx, s.control) })
+	intake := s.stage(func(ctx context.Context) error { return s.receive(ctx, stop) })
+	s.ready(errOut)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-hangup:
+			s.reload()
+		}
+	}
+	s.state.Store("stopping")
+	notify("STOPPING=1")
+	s.system.Log(ctx, serverlog.Major, "stopping")
+	err := errors.Join(intake(), transfers(), reports(), face(), checkpoints())
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(err, cause)
+	}
+	if err == nil {
+		err = s.spool.Empty() // then the Queue directory is the whole truth (SPOOL C4)
+	}
+	return errors.Join(err, s.close())
+}
+
+// stage starts a part; what it returns stops it and waits.
+func (s *server) stage(work func(context.Context) error) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- work(ctx) }()
+	return func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// receive runs the sources; one that fails stops the server.
+func (s *server) receive(ctx context.Context, stop context.CancelCauseFunc) error {
+	var work sync.WaitGroup
+	for _, source := range s.sources {
+		work.Go(func() {
+			if err := source.Run(ctx, s.enqueuer); err != nil {
+				s.system.Log(ctx, serverlog.Crash, "a source has failed, stopping: "+err.Error())
+				stop(err)
+			}
+		})
+	}
+	work.Wait()
+	return nil
+}
+
+// ready tells everybody.
+func (s *server) ready(errOut io.Writer) {
+	s.state.Store("running")
+	for _, l := range s.listening() {
+		s.system.Log(context.Background(), serverlog.Major, "listening", "role", l.Role, "address", l.Address)
+		fmt.Fprintf(errOut, "cgqd: listening on %s (%s)\n", l.Address, l.Role)
+	}
+	fmt.Fprintf(errOut, "cgqd: ready, base directory %s\n", s.base)
+	notify("READY=1")
+}
+
+// reload reads the settings again; if anything is wrong with them, all stay as
+// they are.
+func (s *server) reload() {
+	c, err := load(s.fs)
+	if err != nil {
+		s.system.Error("settings not reread, the old ones stay: " + err.Error())
+		return
+	}
+	later := c.later(s.config.Load())
+	s.use(c)
+	s.system.Log(context.Background(), serverlog.Major, "settings reread")
+	for _, key := range later {
+		s.system.Warn(key + " takes effect at the next start")
+	}
+}
+
+// close gives back what build took.
+func (s *server) close() (err error) {
+	for _, l := range s.listeners {
+		l.Close() // most are closed by their source
+	}
+	if s.spool != nil {
+		err = s.spool.Close()
+	}
+	if s.log != nil {
+		if err != nil {
+			s.system.Error("stopped: " + err.Error())
+		} else {
+			s.system.Log(context.Background(), serverlog.Major, "stopped")
+		}
+		err = errors.Join(err, s.log.Close())
+	}
+	return err
+}
+
+// version is that of the build.
+func version() string {
+	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
+		return b.Main.Version
+	}
+	return "devel"
+}

@@ -1,0 +1,213 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"cgq/pkg/dequeuer"
+	"cgq/pkg/directory"
+	"cgq/pkg/disk"
+	"cgq/pkg/enqueuer"
+	"cgq/pkg/journal"
+	"cgq/pkg/kernel"
+	"cgq/pkg/module/local"
+	"cgq/pkg/module/smtp"
+	"cgq/pkg/queue"
+	"cgq/pkg/serverlog"
+	"cgq/pkg/settings"
+	"cgq/pkg/spool"
+)
+
+// General is the section server.
+type General struct {
+	MainDomain string   `toml:"main_domain" doc:"the name of this server: in greetings, Received fields and reports (chapter: main domain)"`
+	Clients    []string `toml:"client_ip_addresses" doc:"networks whose hosts may have mail relayed, as in 192.0.2.0/24; hosts on this machine always may (chapter: Client IP Addresses)"`
+	Resolver   string   `toml:"resolver" doc:"address of the DNS server, host:port; empty: that of the operating system"`
+}
+
+// Validate names the first key that cannot be used.
+func (g *General) Validate() error {
+	if _, err := directory.ParseDomain(g.MainDomain); err != nil {
+		return fmt.Errorf("main_domain: %w", err)
+	}
+	for _, c := range g.Clients {
+		if _, err := parsePrefix(c); err != nil {
+			return fmt.Errorf("client_ip_addresses: %q is neither a network, as 192.0.2.0/24, nor an address", c)
+		}
+	}
+	if g.Resolver != "" {
+		if _, err := netip.ParseAddrPort(g.Resolver); err != nil {
+			return fmt.Errorf("resolver: %q is not an address and a port, as 192.0.2.1:53", g.Resolver)
+		}
+	}
+	return nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
+}
+
+// Logging is the section log.
+type Logging struct {
+	Level  string            `toml:"level" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
+	Levels map[string]string `toml:"levels" doc:"the levels of single components by their tags, as ENQUEUER = \"4\" (chapter: Enqueuer Log, Dequeuer Log)"`
+}
+
+// Validate names the first key that cannot be used.
+func (l *Logging) Validate() error {
+	if _, ok := serverlog.ParseLevel(l.Level); !ok {
+		return fmt.Errorf("level: %q is no level: 0 to 5, or its name", l.Level)
+	}
+	for tag, level := range l.Levels {
+		if _, ok := serverlog.ParseLevel(level); !ok {
+			return fmt.Errorf("levels.%s: %q is no level: 0 to 5, or its name", tag, level)
+		}
+	}
+	return nil
+}
+
+func (l *Logging) apply(log *serverlog.Log) {
+	standard, own := l.parse()
+	log.SetLevels(standard, own)
+}
+
+func (l *Logging) parse() (standard slog.Level, own map[string]slog.Level) {
+	standard, _ = serverlog.ParseLevel(l.Level)
+	own = map[string]slog.Level{}
+	for tag, level := range l.Levels {
+		own[strings.ToUpper(tag)], _ = serverlog.ParseLevel(level)
+	}
+	return standard, own
+}
+
+// Queue is the section queue: the chapter's Queue page.
+type Queue struct {
+	Enqueuer enqueuer.Settings `toml:"enqueuer" doc:"how messages get into the Queue"`
+	Dequeuer dequeuer.Settings `toml:"dequeuer" doc:"how they leave it, and who is told"`
+	Journal  Journal           `toml:"journal" doc:"what keeps messages until they have a file; takes effect at the next start"`
+}
+
+// Validate names the first key that cannot be used.
+func (q *Queue) Validate() error {
+	return errors.Join(prefix("enqueuer", q.Enqueuer.Validate()), prefix("dequeuer", q.Dequeuer.Validate()),
+		prefix("journal", q.Journal.Validate()))
+}
+
+func prefix(table string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s.%w", table, err)
+}
+
+// Journal is how the spool keeps young messages.
+type Journal struct {
+	Size        settings.Size     `toml:"journal_size" doc:"bytes on the disk, written in turn, 48M to 16G, in steps of 16M"`
+	Age         settings.Duration `toml:"journal_age" doc:"how long a message stays without a file of its own, 100ms to 1h"`
+	Memory      settings.Size     `toml:"journal_memory" doc:"bytes of memory for the texts of messages without a file, 1M to 16G"`
+	InlineLimit settings.Size     `toml:"inline_limit" doc:"larger messages get their file at once, 4K to 512K"`
+}
+
+const segment = 16 * settings.MiB
+
+// Validate names the first key that cannot be used.
+func (j *Journal) Validate() error {
+	switch {
+	case j.Size < 3*segment || j.Size > 16*settings.GiB || j.Size%segment != 0:
+		return fmt.Errorf("journal_size: %s is not in 48M to 16G in steps of 16M", j.Size)
+	case j.Age.D() < 100*time.Millisecond || j.Age.D() > time.Hour:
+		return fmt.Errorf("journal_age: %s is not between 100ms and 1h", j.Age)
+	case j.Memory < settings.MiB || j.Memory > 16*settings.GiB:
+		return fmt.Errorf("journal_memory: %s is not between 1M and 16G", j.Memory)
+	case j.InlineLimit < 4*settings.KiB || j.InlineLimit > 512*settings.KiB:
+		return fmt.Errorf("inline_limit: %s is not between 4K and 512K", j.InlineLimit)
+	}
+	return nil
+}
+
+func (j *Journal) options() spool.Options {
+	return spool.Options{Journal: journal.Options{SegmentSize: int64(segment), Segments: int(j.Size / segment)},
+		Age: j.Age.D(), Memory: int64(j.Memory), InlineLimit: int(j.InlineLimit)}
+}
+
+// settingsDir is below the base directory.
+const settingsDir = "Settings"
+
+// A config is all settings at one moment, and what is made of them.
+type config struct {
+	General General
+	Log     Logging
+	Queue   Queue
+	SMTP    smtp.Settings
+	Local   local.Settings
+
+	clients []netip.Prefix
+	plans   map[string]kernel.Plan // by module
+}
+
+func defaults() *config {
+	return &config{
+		General: General{MainDomain: "localhost", Clients: []string{}},
+		Log:     Logging{Level: "3", Levels: map[string]string{}},
+		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Journal: Journal{
+			Size: 4 * segment, Age: settings.Duration(2 * time.Second), Memory: 64 * settings.MiB, InlineLimit: 256 * settings.KiB}},
+		SMTP:  smtp.Defaults(),
+		Local: local.Defaults(),
+	}
+}
+
+func (c *config) sections() []settings.Section {
+	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
+		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}}
+}
+
+// load reads all settings, or says everything that is wrong with them.
+func load(fsys disk.FS) (*config, error) {
+	c := defaults()
+	if err := settings.Load(fsys, settingsDir, c.sections()...); err != nil {
+		return nil, err
+	}
+	for _, s := range c.General.Clients {
+		p, err := parsePrefix(s)
+		if err != nil {
+			return nil, err // Validate has seen it
+		}
+		c.clients = append(c.clients, p)
+	}
+	c.plans = map[string]kernel.Plan{
+		"SMTP":  plan(c.SMTP.Send.Channels, c.SMTP.Send.QueueChannels, c.SMTP.Send.Retry, c.SMTP.Send.Expire),
+		"LOCAL": plan(c.Local.Channels, c.Local.QueueChannels, c.Local.Retry, c.Local.Expire),
+	}
+	return c, nil
+}
+
+func plan(channels, queueChannels int, retry []settings.Duration, expire settings.Duration) kernel.Plan {
+	p := kernel.Plan{Limits: queue.Limits{Channels: channels, QueueChannels: queueChannels}, Expire: expire.D()}
+	for _, d := range retry {
+		p.Retry = append(p.Retry, d.D())
+	}
+	return p
+}
+
+// later names what of a new configuration takes effect at the next start only.
+func (c *config) later(old *config) (all []string) {
+	if !slices.Equal(c.SMTP.Receive.Listen, old.SMTP.Receive.Listen) {
+		all = append(all, filepath.Join(settingsDir, "smtp.toml")+": receive.listen")
+	}
+	if c.Queue.Journal != old.Queue.Journal {
+		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal")
+	}
+	if c.General.Resolver != old.General.Resolver {
+		all = append(all, filepath.Join(settingsDir, "server.toml")+": resolver")
+	}
+	return all
+}
