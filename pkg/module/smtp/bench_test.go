@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/module"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/stats"
 )
@@ -155,4 +157,105 @@ func BenchmarkReceive(b *testing.B) {
 			}
 		})
 	}
+}
+
+// drain is another server that takes everything as fast as it can.
+func drain(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			r := bufio.NewReaderSize(c, 16<<10)
+			_, _ = io.WriteString(c, "220 drain ESMTP\r\n")
+			for text := false; ; {
+				line, err := r.ReadSlice('\n')
+				reply := ""
+				switch {
+				case err != nil:
+					return
+				case text && string(line) != ".\r\n":
+				case line[0] == 'E':
+					reply = "250-drain\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE\r\n"
+				case line[0] == 'D':
+					text = true
+					reply = "354 go\r\n"
+				default:
+					text = false
+					reply = "250 2.0.0 ok\r\n"
+				}
+				if _, err := io.WriteString(c, reply); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// An endless queue has messages until left is used up.
+type endless struct {
+	left *atomic.Int64
+	text string
+}
+
+func (*endless) Name() string      { return "[192.0.2.1]" }
+func (*endless) Delay(mail.Result) {}
+
+func (q *endless) Due(context.Context) iter.Seq[*module.Transfer] {
+	env := &mail.Envelope{ReturnPath: mail.Address{Local: "a", Domain: "a.example"}}
+	to := []module.Recipient{{To: mail.Address{Local: "b", Domain: "b.example"}}}
+	return func(yield func(*module.Transfer) bool) {
+		l := &lent{text: q.text}
+		for q.left.Add(-1) >= 0 {
+			if !yield(&module.Transfer{ID: 1, Envelope: env, Recipients: to, Size: int64(len(q.text)), Lease: l}) {
+				return
+			}
+		}
+	}
+}
+
+// lent is the lease of a message in memory.
+type lent struct {
+	module.Lease
+	text    string
+	r       strings.Reader
+	results [mail.Failed + 1]int
+}
+
+func (l *lent) Open() (io.ReadSeekCloser, error) {
+	l.r.Reset(l.text)
+	return struct {
+		io.ReadSeeker
+		io.Closer
+	}{&l.r, io.NopCloser(nil)}, nil
+}
+func (l *lent) Settle(_ int, r mail.Result) { l.results[r.Action]++ }
+
+// BenchmarkSend is messages of 4 KiB over 20 connections, both sides in one process.
+func BenchmarkSend(b *testing.B) {
+	l := listen(b)
+	defer l.Close()
+	go drain(l)
+	var settings atomic.Pointer[smtp.Settings]
+	set := smtp.Defaults()
+	set.Send.Relay, set.Send.MessagesPerConnection = l.Addr().String(), 0
+	settings.Store(&set)
+	m := smtp.New(&settings, dns, func() string { return "mail.example.net" }, &stats.Set{}, slog.New(slog.DiscardHandler))
+	text := strings.ReplaceAll(strings.TrimSuffix(text4K, ".\r\n"), "\r\n", "\n")
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() { m.Transfer(ctx, &endless{&left, text}) })
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }

@@ -60,18 +60,24 @@ func (s *sink) serve(c net.Conn) {
 	}()
 	r := bufio.NewReader(c)
 	var to []mail.Address
-	say := func(command, good string) (string, bool) {
-		reply := good
+	choose := func(command, good string) string {
 		if s.answer != nil {
 			if a := s.answer(n, command); a != "" {
-				reply = a
+				return a
 			}
 		}
+		return good
+	}
+	send := func(reply string) bool {
 		if reply == "drop" {
-			return reply, false
+			return false
 		}
 		_, err := io.WriteString(c, strings.ReplaceAll(reply, "\n", "\r\n")+"\r\n")
-		return reply, err == nil && !strings.HasPrefix(reply, "421")
+		return err == nil && !strings.HasPrefix(reply, "421")
+	}
+	say := func(command, good string) (string, bool) {
+		reply := choose(command, good)
+		return reply, send(reply)
 	}
 	refused := false // MAIL was
 	_, ok := say("connect", "220 sink ESMTP")
@@ -98,7 +104,12 @@ func (s *sink) serve(c net.Conn) {
 			}
 			if verb == "DATA" {
 				if reply, ok = say(line, "354 go on"); ok && reply[0] == '3' {
-					ok = s.text(r, to, func() (string, bool) { return say(".", "250 2.6.0 99811793 message accepted") })
+					text, whole := readText(r)
+					if ok = whole; ok {
+						reply = choose(".", "250 2.6.0 99811793 message accepted")
+						s.keep(reply, to, text)
+						ok = send(reply)
+					}
 				}
 				break
 			}
@@ -106,6 +117,9 @@ func (s *sink) serve(c net.Conn) {
 				to = append(to, pathOf(line))
 			}
 		case "QUIT":
+			s.mu.Lock()
+			delete(s.conns, c) // before the other side can open another one
+			s.mu.Unlock()
 			say(line, "221 bye")
 			return
 		default:
@@ -114,33 +128,31 @@ func (s *sink) serve(c net.Conn) {
 	}
 }
 
-// text reads a text, and keeps it when the reply is good.
-func (s *sink) text(r *bufio.Reader, to []mail.Address, say func() (string, bool)) bool {
+// readText reads a text up to the final dot. A bare CR or LF stays in it.
+func readText(r *bufio.Reader) (string, bool) {
 	var b strings.Builder
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
-			return false
+			return "", false
 		}
-		line, crlf := strings.CutSuffix(line, "\r\n")
-		if crlf && line == "." {
-			break
+		if line == ".\r\n" {
+			return b.String(), true
 		}
-		if strings.ContainsAny(line, "\r\n") {
-			s.note("bare CR or LF: " + line)
-		}
-		b.WriteString(strings.TrimPrefix(line, ".") + "\n")
+		b.WriteString(strings.TrimPrefix(strings.Replace(line, "\r\n", "\n", 1), "."))
 	}
-	reply, ok := say()
+}
+
+// keep notes what arrives when the reply is good.
+func (s *sink) keep(reply string, to []mail.Address, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case len(to) == 0 && b.Len() == 0:
+	case len(to) == 0 && text == "":
 		s.empty++
 	case reply[0] == '2':
-		s.arrivals = append(s.arrivals, moduletest.Arrival{To: to, Text: b.String()})
+		s.arrivals = append(s.arrivals, moduletest.Arrival{To: to, Text: text})
 	}
-	return ok
 }
 
 func ehlo(ext []string) string {

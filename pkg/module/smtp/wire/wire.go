@@ -47,7 +47,8 @@ type Options struct {
 	// without line ends. It must not keep the slice.
 	Trace func(in bool, line []byte)
 
-	// Closed, when not nil, is called once, when the connection is closed.
+	// Closed, when not nil, is called once, at the end, before the socket is closed:
+	// a peer that has seen the end of its connection is counted out.
 	Closed func(*Conn)
 }
 
@@ -174,11 +175,10 @@ func (c *Conn) Close() error {
 	c.answered()
 	_ = c.flush() // whoever is gone does not hear it
 	c.giveBack()
-	err := c.sock.Close()
 	if c.opt.Closed != nil {
 		c.opt.Closed(c)
 	}
-	return err
+	return c.sock.Close()
 }
 
 // LocalAddr implements [net.Conn].
