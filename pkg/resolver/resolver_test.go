@@ -39,7 +39,8 @@ func server(t *testing.T) resolver.Resolver {
 
 // static answers the same.
 var static = resolver.Static{
-	Hosts:  map[string][]resolver.MX{"two.example": {{Host: "a.two.example", Preference: 10}, {Host: "b.two.example", Preference: 20}}},
+	Hosts: map[string][]resolver.MX{"two.example": {{Host: "a.two.example", Preference: 10}, {Host: "b.two.example",
+		Preference: 20}}},
 	Addrs:  map[string][]netip.Addr{"address.example": {v4, v6}},
 	Errors: map[string]error{"null.example": resolver.ErrNullMX, "broken.example": resolver.ErrTemporary},
 }
@@ -51,8 +52,10 @@ func TestMX(t *testing.T) {
 			want   []resolver.MX
 			err    error
 		}{
-			{"two.example", []resolver.MX{{Host: "a.two.example", Preference: 10}, {Host: "b.two.example", Preference: 20}}, nil},
-			{"TWO.Example", []resolver.MX{{Host: "a.two.example", Preference: 10}, {Host: "b.two.example", Preference: 20}}, nil},
+			{"two.example", []resolver.MX{{Host: "a.two.example", Preference: 10}, {Host: "b.two.example", Preference: 20}},
+				nil},
+			{"TWO.Example", []resolver.MX{{Host: "a.two.example", Preference: 10}, {Host: "b.two.example", Preference: 20}},
+				nil},
 			{"null.example", nil, resolver.ErrNullMX},
 			{"address.example", []resolver.MX{{Host: "address.example"}}, nil},
 			{"text.example", nil, resolver.ErrNoDomain},

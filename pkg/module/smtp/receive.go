@@ -45,7 +45,9 @@ type Receiver struct {
 
 // NewReceiver returns a Receiver for listeners, which it closes when Run ends.
 // domain is the main domain; log is tagged SMTPI. Nothing happens before Run.
-func NewReceiver(listeners []net.Listener, s *atomic.Pointer[Settings], domain func() string, st *stats.Set, log *slog.Logger) *Receiver {
+func NewReceiver(
+	listeners []net.Listener, s *atomic.Pointer[Settings], domain func() string, st *stats.Set, log *slog.Logger,
+) *Receiver {
 	return &Receiver{
 		listeners: listeners, settings: s, domain: domain, log: log,
 		active: st.Counter("smtpInputActive"), total: st.Counter("smtpInputTotal"),

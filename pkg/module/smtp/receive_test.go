@@ -200,7 +200,8 @@ func TestAcceptedMessage(t *testing.T) {
 	want := &mail.Envelope{
 		ReturnPath: mail.Address{Local: "ann", Domain: "a.example"},
 		Recipients: []mail.Recipient{
-			{Address: mail.Address{Local: "bob", Domain: "B.example"}, Notify: mail.NotifySuccess | mail.NotifyDelay, Original: "rfc822;b@x"},
+			{Address: mail.Address{Local: "bob", Domain: "B.example"}, Notify: mail.NotifySuccess | mail.NotifyDelay,
+				Original: "rfc822;b@x"},
 			{Address: mail.Address{Local: "Bob", Domain: "b.example"}, Notify: mail.NotifyNever},
 			{Address: mail.Address{Local: "o'b x", Domain: "b.example"}},
 			{Address: mail.Address{Local: "postmaster", Domain: "mail.example.com"}},
@@ -216,7 +217,10 @@ func TestAcceptedMessage(t *testing.T) {
 		t.Errorf("texts %q", e.texts)
 	}
 	log := r.log.String()
-	for _, line := range []string{"received, 21 bytes", "cmd: RCPT TO:<postmaster>", "rsp: 250 2.0.0 4711 message accepted", "got connection on [127.0.0.1]", "connection closed"} {
+	for _, line := range []string{
+		" 2 SMTPI-000001([127.0.0.1]) [4711] received, 21 bytes\n", "cmd: RCPT TO:<postmaster>",
+		"rsp: 250 2.0.0 4711 message accepted", "got connection on [127.0.0.1]", "connection closed",
+	} {
 		if !strings.Contains(log, line) {
 			t.Errorf("the log lacks %q:\n%s", line, log)
 		}
@@ -225,7 +229,8 @@ func TestAcceptedMessage(t *testing.T) {
 	for _, el := range r.stats.All() {
 		got[el.Name] = el.Value
 	}
-	if w := (map[string]int64{"smtpInputActive": 0, "smtpInputTotal": 1, "smtpInputJobs": 1, "smtpInputTrafficIn": 21}); !reflect.DeepEqual(got, w) {
+	w := map[string]int64{"smtpInputActive": 0, "smtpInputTotal": 1, "smtpInputJobs": 1, "smtpInputTrafficIn": 21}
+	if !reflect.DeepEqual(got, w) {
 		t.Errorf("statistics %v, want %v", got, w)
 	}
 }
@@ -237,10 +242,13 @@ func TestProtocolInTrace(t *testing.T) {
 	c.do("", "220", "HELO old.example", "250",
 		"MAIL FROM:<>", "250", "RCPT TO:<b@b.example>", "250", "DATA", "354", ".", "250 2.0.0 4711 ",
 		"EHLO new.example", "250",
-		"MAIL FROM:<jürgen@a.example> SMTPUTF8", "250", "RCPT TO:<данные@пример.рф>", "250", "DATA", "354", ".", "250 2.0.0 4712 ",
-		"MAIL FROM:<>", "250", "RSET", "250", "MAIL FROM:<a@a.example>", "250", "RCPT TO:<b@b.example>", "250", "BDAT 3 LAST\r\nx", "250 2.0.0 4713 ")
+		"MAIL FROM:<jürgen@a.example> SMTPUTF8", "250", "RCPT TO:<данные@пример.рф>", "250", "DATA", "354", ".",
+		"250 2.0.0 4712 ",
+		"MAIL FROM:<>", "250", "RSET", "250", "MAIL FROM:<a@a.example>", "250", "RCPT TO:<b@b.example>", "250",
+		"BDAT 3 LAST\r\nx", "250 2.0.0 4713 ")
 	r.end(t)
-	want := []mail.Trace{{Helo: "old.example", With: "SMTP"}, {Helo: "new.example", With: "UTF8SMTP"}, {Helo: "new.example", With: "ESMTP"}}
+	want := []mail.Trace{{Helo: "old.example", With: "SMTP"}, {Helo: "new.example", With: "UTF8SMTP"},
+		{Helo: "new.example", With: "ESMTP"}}
 	for i, w := range want {
 		if e.envs[i].Trace != w || e.envs[i].SMTPUTF8 != (i == 1) {
 			t.Errorf("message %d: %+v, SMTPUTF8 %v; want %+v", i, e.envs[i].Trace, e.envs[i].SMTPUTF8, w)
@@ -261,26 +269,39 @@ func TestRefusals(t *testing.T) {
 		do   []string
 		log  string
 	}{
-		{"queue limit", &enqueuer{admit: module.Reject(4, 3, 1, "queue limit reached")}, []string{mailOK, "452 4.3.1 queue limit reached", rcptOK, "503"}, "3 "},
+		{"queue limit", &enqueuer{admit: module.Reject(4, 3, 1, "queue limit reached")}, []string{mailOK,
+			"452 4.3.1 queue limit reached", rcptOK, "503"}, "3 "},
 		{"fault at MAIL", &enqueuer{admit: fault}, []string{mailOK, "451 4.3.0 internal error"}, "1 "},
 		{"unknown account", &enqueuer{check: map[string]error{"b@b.example": module.Reject(5, 1, 1, "unknown account")}},
 			[]string{mailOK, "250", rcptOK, "550 5.1.1 unknown account", "RCPT TO:<c@b.example>", "250"}, "3 "},
-		{"relaying", &enqueuer{check: map[string]error{"b@b.example": module.Reject(5, 7, 1, "relaying denied")}}, []string{mailOK, "250", rcptOK, "550 5.7.1 relaying denied"}, "3 "},
-		{"a code of its own", &enqueuer{check: map[string]error{"b@b.example": at(591, module.Reject(5, 7, 1, "no"))}}, []string{mailOK, "250", rcptOK, "591 5.7.1 no"}, "3 "},
-		{"a code of another class", &enqueuer{check: map[string]error{"b@b.example": at(450, module.Reject(5, 7, 1, "no"))}}, []string{mailOK, "250", rcptOK, "550 5.7.1 no"}, "3 "},
-		{"over quota", &enqueuer{check: map[string]error{"b@b.example": module.Reject(4, 2, 2, "account is full")}}, []string{mailOK, "250", rcptOK, "452 4.2.2 account is full"}, "3 "},
-		{"fault at RCPT", &enqueuer{check: map[string]error{"b@b.example": fault}}, []string{mailOK, "250", rcptOK, "451 4.3.0 internal error"}, "1 "},
-		{"too many hops", &enqueuer{submit: module.Reject(5, 4, 6, "too many hops")}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", ".", "554 5.4.6 too many hops"}, "3 "},
+		{"relaying", &enqueuer{check: map[string]error{"b@b.example": module.Reject(5, 7, 1, "relaying denied")}},
+			[]string{mailOK, "250", rcptOK, "550 5.7.1 relaying denied"}, "3 "},
+		{"a code of its own", &enqueuer{check: map[string]error{"b@b.example": at(591, module.Reject(5, 7, 1, "no"))}},
+			[]string{mailOK, "250", rcptOK, "591 5.7.1 no"}, "3 "},
+		{"a code of another class", &enqueuer{check: map[string]error{"b@b.example": at(450, module.Reject(5, 7, 1,
+			"no"))}}, []string{mailOK, "250", rcptOK, "550 5.7.1 no"}, "3 "},
+		{"over quota", &enqueuer{check: map[string]error{"b@b.example": module.Reject(4, 2, 2, "account is full")}},
+			[]string{mailOK, "250", rcptOK, "452 4.2.2 account is full"}, "3 "},
+		{"fault at RCPT", &enqueuer{check: map[string]error{"b@b.example": fault}}, []string{mailOK, "250", rcptOK,
+			"451 4.3.0 internal error"}, "1 "},
+		{"too many hops", &enqueuer{submit: module.Reject(5, 4, 6, "too many hops")}, []string{mailOK, "250", rcptOK,
+			"250", "DATA", "354", ".", "554 5.4.6 too many hops"}, "3 "},
 		{"hostile text", &enqueuer{submit: module.Reject(5, 7, 0, "no\r\n250 ok\x1b[2J"+strings.Repeat("x", 1000))},
-			[]string{mailOK, "250", rcptOK, "250", "DATA", "354", ".", "550 5.7.0 no? 250 ok?[2Jxxx", "NOOP", "250 2.0.0"}, "3 "},
-		{"fault at DATA", &enqueuer{submit: fault}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", ".", "451 4.3.0 internal error", mailOK, "250"}, "1 "},
-		{"bare LF", &enqueuer{}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", "x\ny\r\n.", "554 5.6.0 bare CR or LF"}, "3 "},
+			[]string{mailOK, "250", rcptOK, "250", "DATA", "354", ".", "550 5.7.0 no? 250 ok?[2Jxxx", "NOOP", "250 2.0.0"},
+			"3 "},
+		{"fault at DATA", &enqueuer{submit: fault}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", ".",
+			"451 4.3.0 internal error", mailOK, "250"}, "1 "},
+		{"bare LF", &enqueuer{}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", "x\ny\r\n.",
+			"554 5.6.0 bare CR or LF"}, "3 "},
 		{"NUL", &enqueuer{}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", "\x00\r\n.", "554 5.6.0 NUL"}, "3 "},
-		{"too large", &enqueuer{}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", strings.Repeat("x", 65<<10) + "\r\n.", "552 5.3.4 the message is larger than 65536 bytes", mailOK, "250"}, "3 "},
+		{"too large", &enqueuer{}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", strings.Repeat("x",
+			65<<10) + "\r\n.", "552 5.3.4 the message is larger than 65536 bytes", mailOK, "250"}, "3 "},
 		{"nested MAIL", &enqueuer{}, []string{mailOK, "250", mailOK, "503 5.5.1", rcptOK, "250"}, ""},
-		{"UTF-8 without SMTPUTF8", &enqueuer{}, []string{"MAIL FROM:<é@a.example>", "553 5.6.7", mailOK, "250", "RCPT TO:<é@b.example>", "553 5.6.7"}, ""},
+		{"UTF-8 without SMTPUTF8", &enqueuer{}, []string{"MAIL FROM:<é@a.example>", "553 5.6.7", mailOK, "250",
+			"RCPT TO:<é@b.example>", "553 5.6.7"}, ""},
 		{"sender without domain", &enqueuer{}, []string{"MAIL FROM:<root>", "553 5.1.8"}, ""},
-		{"control character in ORCPT", &enqueuer{}, []string{mailOK, "250", rcptOK + ` ORCPT=utf-8;a\x{10}b`, "501 5.5.4"}, ""},
+		{"control character in ORCPT", &enqueuer{}, []string{mailOK, "250", rcptOK + ` ORCPT=utf-8;a\x{10}b`,
+			"501 5.5.4"}, ""},
 		{"no AUTH", &enqueuer{}, []string{"AUTH PLAIN", "504 5.7.4"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -34,7 +34,9 @@ type Module struct {
 }
 
 // New returns the module. domain is the main domain; log is tagged SMTP.
-func New(s *atomic.Pointer[Settings], r resolver.Resolver, domain func() string, st *stats.Set, log *slog.Logger) *Module {
+func New(
+	s *atomic.Pointer[Settings], r resolver.Resolver, domain func() string, st *stats.Set, log *slog.Logger,
+) *Module {
 	return &Module{
 		settings: s, resolver: r, domain: domain, log: log,
 		active: st.Counter("smtpOutputActive"), total: st.Counter("smtpOutputTotal"),
@@ -186,7 +188,8 @@ func (w *work) sound(t *module.Transfer) []int {
 	from := bad(t.Envelope.ReturnPath.Path()) || bad(t.Envelope.EnvelopeID)
 	for i, r := range t.Recipients {
 		if from || bad(r.To.Path()) || bad(r.Original) || r.To.IsZero() {
-			t.Settle(i, mail.Result{Action: mail.Failed, Status: mail.Status{5, 1, 3}, Text: "the address cannot be written in SMTP"})
+			t.Settle(i, mail.Result{Action: mail.Failed, Status: mail.Status{5, 1, 3},
+				Text: "the address cannot be written in SMTP"})
 			continue
 		}
 		todo = append(todo, i)
@@ -198,13 +201,15 @@ func (w *work) sound(t *module.Transfer) []int {
 func (w *work) possible(t *module.Transfer, todo []int) []int {
 	ext := &w.link.ext
 	if ext.maxSize > 0 && t.Size > ext.maxSize {
-		settle(t, todo, mail.Result{Action: mail.Failed, Status: mail.Status{5, 3, 4}, Text: "the message is larger than the host takes", MTA: w.link.host})
+		settle(t, todo, mail.Result{Action: mail.Failed, Status: mail.Status{5, 3, 4},
+			Text: "the message is larger than the host takes", MTA: w.link.host})
 		return nil
 	}
 	if ext.utf8 {
 		return todo
 	}
-	unable := mail.Result{Action: mail.Failed, Status: mail.Status{5, 6, 7}, Text: "the message needs SMTPUTF8, which the host does not have", MTA: w.link.host}
+	unable := mail.Result{Action: mail.Failed, Status: mail.Status{5, 6, 7},
+		Text: "the message needs SMTPUTF8, which the host does not have", MTA: w.link.host}
 	if t.Envelope.SMTPUTF8 || !w.link.wireForm(t.Envelope.ReturnPath).ASCII() {
 		settle(t, todo, unable)
 		return nil
@@ -275,7 +280,8 @@ func (w *work) broken(t *module.Transfer, todo []int, err error) ([]int, step) {
 		l.log.Info("connection is gone: " + why(err))
 		return todo, goOn
 	}
-	r := mail.Result{Action: mail.Delayed, Status: mail.Status{4, 4, 2}, Text: "connection with " + l.host + " is broken: " + why(err), MTA: l.host}
+	r := mail.Result{Action: mail.Delayed, Status: mail.Status{4, 4, 2},
+		Text: "connection with " + l.host + " is broken: " + why(err), MTA: l.host}
 	var closing *errClosing
 	if errors.As(err, &closing) {
 		r = closing.answer.result(l.host)
@@ -305,7 +311,8 @@ func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int,
 		case taken > 0 && tooMany(a): // RFC 5321 §4.5.3.1.10: they go in another transaction
 			again = append(again, i)
 		default:
-			w.link.log.LogAttrs(w.ctx, serverlog.Problem, "RCPT "+t.Recipients[i].To.Path()+" refused: "+a.String(), slog.Any("id", t.ID))
+			w.link.log.LogAttrs(w.ctx, serverlog.Problem, "RCPT "+t.Recipients[i].To.Path()+" refused: "+a.String(),
+				slog.Any("id", t.ID))
 			t.Settle(i, a.result(host))
 		}
 	}
@@ -360,7 +367,8 @@ func (w *work) sent(t *module.Transfer, v *verdict) {
 	w.m.jobs.Add(1)
 	w.m.traffic.Add(v.bytes)
 	if l := w.link; l.log.Enabled(w.ctx, serverlog.Major) {
-		l.log.LogAttrs(w.ctx, serverlog.Major, "sent "+endpoint(l.LocalAddr())+" -> "+endpoint(l.RemoteAddr())+", got:"+v.final.String(), slog.Any("id", t.ID))
+		l.log.LogAttrs(w.ctx, serverlog.Major,
+			"sent "+endpoint(l.LocalAddr())+" -> "+endpoint(l.RemoteAddr())+", got:"+v.final.String(), slog.Any("id", t.ID))
 	}
 }
 

@@ -23,7 +23,11 @@ func on(n int, command, reply string) func(int, string) string {
 	}
 }
 
-const relayed = "relayed 2.6.0 relayed via mx1.example.com"
+const (
+	relayed = "relayed 2.6.0 relayed via mx1.example.com"
+	twice   = "message 4.4.2 connection with mx1.example.com is broken behind the final dot, " +
+		"the message may arrive twice: "
+)
 
 func TestAnswers(t *testing.T) {
 	const b, c = "b@example.com", "c@example.com"
@@ -39,27 +43,34 @@ func TestAnswers(t *testing.T) {
 		{"MAIL 4yz", on(0, "MAIL", "451 4.7.1 later"), []string{b, c}, "-; -; message 4.7.1 later", 0},
 		{"RCPT 5yz", on(0, "RCPT TO:<b", "550 5.1.1 no b"), []string{b, c}, "failed 5.1.1 no b; " + relayed, 1},
 		{"RCPT 4yz", on(0, "RCPT TO:<b", "450 4.2.0 grey"), []string{b, c}, "delayed 4.2.0 grey; " + relayed, 1},
-		{"all RCPT refused", on(0, "RCPT", "550-5.1.1 no\n550 5.1.1 nobody"), []string{b, c}, "failed 5.1.1 no nobody; failed 5.1.1 no nobody", 0},
+		{"all RCPT refused", on(0, "RCPT", "550-5.1.1 no\n550 5.1.1 nobody"), []string{b, c},
+			"failed 5.1.1 no nobody; failed 5.1.1 no nobody", 0},
 		{"all RCPT later", on(0, "RCPT", "452 4.2.2 full"), []string{b, c}, "delayed 4.2.2 full; delayed 4.2.2 full", 0},
 		{"DATA 5yz", on(0, "DATA", "554 5.5.0 no"), []string{b}, "failed 5.5.0 no", 0},
 		{"DATA 4yz", on(0, "DATA", "451 4.5.0 not now"), []string{b}, "-; message 4.5.0 not now", 0},
 		{"DATA 421", on(0, "DATA", "421 4.3.2 stopping"), []string{b}, "-; queue 4.3.2 stopping", 0},
-		{"DATA 2yz", on(0, "DATA", "250 what"), []string{b}, "-; queue 4.4.2 connection with mx1.example.com is broken: a reply that is not SMTP: 250 to DATA", 0},
+		{"DATA 2yz", on(0, "DATA", "250 what"), []string{b},
+			"-; queue 4.4.2 connection with mx1.example.com is broken: a reply that is not SMTP: 250 to DATA", 0},
 		{"text 5yz", on(0, ".", "552 5.3.4 too large"), []string{b, c}, "failed 5.3.4 too large; failed 5.3.4 too large", 0},
 		{"text 5yz, one RCPT refused", func(n int, cmd string) string {
 			return on(0, ".", "550 spam")(n, cmd) + on(0, "RCPT TO:<c", "551 gone")(n, cmd)
 		}, []string{b, c}, "failed 5.0.0 spam; failed 5.0.0 gone", 0},
 		{"text 4yz", on(0, ".", "451 4.3.0 disk"), []string{b, c}, "-; -; message 4.3.0 disk", 0},
 		{"text 421", on(0, ".", "421 4.3.2 stopping"), []string{b}, "-; message 4.3.2 stopping", 0},
-		{"text 354", on(0, ".", "354 more"), []string{b}, "-; message 4.4.2 connection with mx1.example.com is broken behind the final dot, the message may arrive twice: a reply that is not SMTP: 354 more to the text", 0},
-		{"text unanswered", on(0, ".", "drop"), []string{b}, "-; message 4.4.2 connection with mx1.example.com is broken behind the final dot, the message may arrive twice: EOF", 0},
+		{"text 354", on(0, ".", "354 more"), []string{b},
+			"-; " + twice + "a reply that is not SMTP: 354 more to the text", 0},
+		{"text unanswered", on(0, ".", "drop"), []string{b},
+			"-; " + twice + "EOF", 0},
 		{"MAIL 421", on(0, "MAIL", "421 4.7.0 too many connections"), []string{b}, "-; queue 4.7.0 too many connections", 0},
 		{"RCPT 421", on(0, "RCPT", "421 busy"), []string{b}, "-; queue 4.0.0 busy", 0},
-		{"broken at RCPT", on(0, "RCPT", "drop"), []string{b}, "-; queue 4.4.2 connection with mx1.example.com is broken: EOF", 0},
-		{"no SMTP", on(0, "MAIL", "hello"), []string{b}, `-; queue 4.4.2 connection with mx1.example.com is broken: a reply that is not SMTP: "hello"`, 0},
+		{"broken at RCPT", on(0, "RCPT", "drop"), []string{b},
+			"-; queue 4.4.2 connection with mx1.example.com is broken: EOF", 0},
+		{"no SMTP", on(0, "MAIL", "hello"), []string{b},
+			`-; queue 4.4.2 connection with mx1.example.com is broken: a reply that is not SMTP: "hello"`, 0},
 		{"status of another class", on(0, "RCPT", "550 4.1.1 hm"), []string{b}, "failed 5.0.0 4.1.1 hm", 0},
 		{"no text", on(0, "RCPT", "550"), []string{b}, "failed 5.0.0 refused without a reason", 0},
-		{"hostile text", on(0, "RCPT", "550 5.1.1 a\x1b[2J\xff"+strings.Repeat("x", 2000)), []string{b}, "failed 5.1.1 a?[2J?" + strings.Repeat("x", 506), 0},
+		{"hostile text", on(0, "RCPT", "550 5.1.1 a\x1b[2J\xff"+strings.Repeat("x", 2000)), []string{b},
+			"failed 5.1.1 a?[2J?" + strings.Repeat("x", 506), 0},
 		{"a 251", on(0, "RCPT", "251 will forward"), []string{b}, relayed, 1},
 	} {
 		for _, ext := range [][]string{pipelining, nil} {
@@ -82,12 +93,15 @@ func TestAnswers(t *testing.T) {
 // Without PIPELINING nothing is sent that has no point; with it an empty text goes
 // where nobody is to get one (RFC 2920 §3.1).
 func TestNoTextForNobody(t *testing.T) {
+	const try = "MAIL FROM:<ann@a.example>|RCPT TO:<b@example.com>"
 	for _, tt := range []struct {
 		ext  []string
 		want string
 	}{
-		{nil, "EHLO mail.example.net|MAIL FROM:<ann@a.example>|RCPT TO:<b@example.com>|RSET|MAIL FROM:<ann@a.example>|RCPT TO:<b@example.com>"},
-		{pipelining[:1], "EHLO mail.example.net|MAIL FROM:<ann@a.example>|RCPT TO:<b@example.com>|DATA|RSET|MAIL FROM:<ann@a.example>|RCPT TO:<b@example.com>|DATA"},
+		{nil,
+			"EHLO mail.example.net|" + try + "|RSET|" + try},
+		{pipelining[:1],
+			"EHLO mail.example.net|" + try + "|DATA|RSET|" + try + "|DATA"},
 	} {
 		to := &sink{ext: tt.ext, answer: on(0, "RCPT", "550 no")}
 		one(to, nil).transfer(t, t.Context(), "example.com", letter("b@example.com"), letter("b@example.com"))
@@ -104,7 +118,8 @@ func TestParameters(t *testing.T) {
 	dsn := letter("b@example.com", "c@example.com")
 	dsn.Envelope.EnvelopeID, dsn.Envelope.Return, dsn.Envelope.Body = "q+1=2 x", mail.ReturnHeaders, mail.Body8BitMIME
 	dsn.Envelope.Recipients = []mail.Recipient{
-		{Address: address("x@old.example"), Notify: mail.NotifySuccess | mail.NotifyDelay, Original: "rfc822;x+1@old.example"},
+		{Address: address("x@old.example"), Notify: mail.NotifySuccess | mail.NotifyDelay,
+			Original: "rfc822;x+1@old.example"},
 		{Address: address("c@example.com"), Notify: mail.NotifyNever, Original: `utf-8;é\@old.example`},
 	}
 	plain := letter("b@example.com")
@@ -122,9 +137,12 @@ func TestParameters(t *testing.T) {
 		want string
 	}{
 		{"nothing offered", dsn, "", "MAIL FROM:<ann@a.example>|RCPT TO:<b@example.com>|RCPT TO:<c@example.com>"},
-		{"DSN", dsn, "dsn", `MAIL FROM:<ann@a.example> RET=HDRS ENVID=q+2B1+3D2+20x|RCPT TO:<b@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2B1@old.example|` +
-			`RCPT TO:<c@example.com> NOTIFY=NEVER ORCPT=utf-8;\x{E9}\x{5C}@old.example`},
-		{"8BITMIME as declared", dsn, "8BitMime", "MAIL FROM:<ann@a.example> BODY=8BITMIME|RCPT TO:<b@example.com>|RCPT TO:<c@example.com>"},
+		{"DSN", dsn, "dsn",
+			`MAIL FROM:<ann@a.example> RET=HDRS ENVID=q+2B1+3D2+20x|` +
+				`RCPT TO:<b@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2B1@old.example|` +
+				`RCPT TO:<c@example.com> NOTIFY=NEVER ORCPT=utf-8;\x{E9}\x{5C}@old.example`},
+		{"8BITMIME as declared", dsn, "8BitMime",
+			"MAIL FROM:<ann@a.example> BODY=8BITMIME|RCPT TO:<b@example.com>|RCPT TO:<c@example.com>"},
 		{"8BITMIME as found", eight, "8BITMIME", "MAIL FROM:<ann@a.example> BODY=8BITMIME|RCPT TO:<b@example.com>"},
 		{"8-bit text to a 7-bit host", eight, "HELP", "MAIL FROM:<ann@a.example>|RCPT TO:<b@example.com>"},
 		{"7-bit text to an 8-bit host", plain, "8BITMIME", "MAIL FROM:<>|RCPT TO:<b@example.com>"},
@@ -225,14 +243,21 @@ func TestHosts(t *testing.T) {
 	}{
 		{"the best", "example.com", &sink{}, &sink{}, relayed},
 		{"the next when the first is down", "example.com", nil, &sink{}, "relayed 2.6.0 relayed via mx2.example.com"},
-		{"the next when the first is busy", "example.com", refuses("421 4.3.2 busy"), &sink{}, "relayed 2.6.0 relayed via mx2.example.com"},
-		{"the next when the first refuses", "example.com", refuses("554 no"), &sink{}, "relayed 2.6.0 relayed via mx2.example.com"},
-		{"the next when the first is mute", "example.com", refuses("drop"), &sink{}, "relayed 2.6.0 relayed via mx2.example.com"},
-		{"all down", "example.com", nil, nil, "-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:25: connection refused"},
-		{"all refuse", "example.com", nil, refuses("554 5.7.1 go"), "-; queue 4.4.2 host mx2.example.com refuses the session: 554 go"},
-		{"all busy", "example.com", nil, refuses("450 4.7.9 slow"), "-; queue 4.7.9 host mx2.example.com refuses the session: 450 slow"},
+		{"the next when the first is busy", "example.com", refuses("421 4.3.2 busy"), &sink{},
+			"relayed 2.6.0 relayed via mx2.example.com"},
+		{"the next when the first refuses", "example.com", refuses("554 no"), &sink{},
+			"relayed 2.6.0 relayed via mx2.example.com"},
+		{"the next when the first is mute", "example.com", refuses("drop"), &sink{},
+			"relayed 2.6.0 relayed via mx2.example.com"},
+		{"all down", "example.com", nil, nil,
+			"-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:25: connection refused"},
+		{"all refuse", "example.com", nil, refuses("554 5.7.1 go"),
+			"-; queue 4.4.2 host mx2.example.com refuses the session: 554 go"},
+		{"all busy", "example.com", nil, refuses("450 4.7.9 slow"),
+			"-; queue 4.7.9 host mx2.example.com refuses the session: 450 slow"},
 		{"HELO", "example.com", &sink{answer: on(0, "EHLO", "502 what")}, nil, relayed},
-		{"no EHLO at all", "example.com", &sink{answer: on(0, "EHLO", "550 no")}, nil, "-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:25: connection refused"},
+		{"no EHLO at all", "example.com", &sink{answer: on(0, "EHLO", "550 no")}, nil,
+			"-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:25: connection refused"},
 		{"an address", "mx1.example.com", &sink{}, nil, relayed},
 		{"a literal", "[192.0.2.1]", &sink{}, nil, "relayed 2.6.0 relayed via [192.0.2.1]"},
 		{"takes no mail", "null.example", nil, nil, "failed 5.1.10 the domain null.example takes no mail"},
@@ -244,7 +269,8 @@ func TestHosts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m, n := letter("b@"+tt.queue), letter("b@"+tt.queue)
-			q := newSender(map[string]*sink{"192.0.2.1:25": tt.one, "192.0.2.2:25": tt.two}, nil).transfer(t, t.Context(), tt.queue, m, n)
+			q := newSender(map[string]*sink{"192.0.2.1:25": tt.one, "192.0.2.2:25": tt.two}, nil).transfer(t, t.Context(),
+				tt.queue, m, n)
 			if got := outcome(q, m); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
@@ -367,8 +393,8 @@ func TestLogOfATransfer(t *testing.T) {
 	s := one(&sink{ext: pipelining}, nil)
 	s.transfer(t, context.Background(), "example.com", letter("b@example.com"))
 	log := s.log.String()
-	for _, want := range []string{"got:250 2.6.0 99811793 message accepted", " 2 SMTP", "sent [127.0.0.1]:", " -> [127.0.0.1]:",
-		" 4 SMTP", "cmd: MAIL FROM:<ann@a.example>", "rsp: 354 go on", "rsp: 220 sink ESMTP"} {
+	for _, want := range []string{"got:250 2.6.0 99811793 message accepted", " 2 SMTP-000001(example.com) [1001] sent [127.0.0.1]:", " -> [127.0.0.1]:",
+		" 4 SMTP-000001(example.com) cmd: MAIL FROM:<ann@a.example>", "rsp: 354 go on", "rsp: 220 sink ESMTP"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}

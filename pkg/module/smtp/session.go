@@ -146,7 +146,8 @@ func (s *session) Data(io.Reader) error {
 	if s.log.Enabled(s.ctx, serverlog.Major) {
 		s.log.LogAttrs(s.ctx, serverlog.Major, "received, "+strconv.FormatInt(body.Size(), 10)+" bytes", slog.Any("id", id))
 	}
-	return &gosmtp.SMTPError{Code: 250, EnhancedCode: gosmtp.EnhancedCode{2, 0, 0}, Message: id.String() + " message accepted for delivery"}
+	return &gosmtp.SMTPError{Code: 250, EnhancedCode: gosmtp.EnhancedCode{2, 0, 0},
+		Message: id.String() + " message accepted for delivery"}
 }
 
 // failed is the reply to a text that was not submitted. What is wrong with the text
@@ -162,7 +163,8 @@ func (s *session) failed(body *wire.Body, err error) error {
 	case errors.Is(cause, wire.ErrNUL):
 		return refuse(554, mail.Status{5, 6, 0}, "NUL in the message")
 	case errors.Is(cause, wire.ErrTooLarge):
-		return refuse(552, mail.Status{5, 3, 4}, "the message is larger than "+strconv.FormatInt(int64(s.settings.MaxMessageSize), 10)+" bytes")
+		return refuse(552, mail.Status{5, 3, 4},
+			"the message is larger than "+strconv.FormatInt(int64(s.settings.MaxMessageSize), 10)+" bytes")
 	case errors.Is(cause, wire.ErrTimeout), errors.Is(cause, wire.ErrSlow):
 		return reply(421, mail.Status{4, 4, 2}, cause.Error()+", closing the connection")
 	case cause != nil && !errors.Is(cause, io.EOF): // nobody hears this

@@ -84,7 +84,8 @@ func options() Options {
 
 func FuzzDots(f *testing.F) {
 	for _, s := range []string{
-		".\r\n", "x\r\n.\r\nQUIT\r\n", "..x\r\n.\r\n", "x\r\r\n.\r\n", "x\n.\r\n.\r\n", ".\r.\r\n.\r\n", "\r\n.\n.\r\n.\r\n", "a\x00\r\n.\r\n",
+		".\r\n", "x\r\n.\r\nQUIT\r\n", "..x\r\n.\r\n", "x\r\r\n.\r\n", "x\n.\r\n.\r\n", ".\r.\r\n.\r\n",
+		"\r\n.\n.\r\n.\r\n", "a\x00\r\n.\r\n",
 		".x\r\n..\r\n...\r\n.\r\n", "\r", ".", ".\r", "\r\n.\r\r\n.\r\n",
 	} {
 		f.Add([]byte(s), []byte{0}, false)
@@ -103,7 +104,8 @@ func FuzzDots(f *testing.F) {
 		}
 		bad := wantErr != nil
 		if bad != (err != nil) || err == ErrLost || !bad && text != wantText || !bytes.Equal(rest, wantRest) {
-			t.Errorf("%q in %v: got %q, rest %q, %v; want %q, rest %q, %v", in, sizes, text, rest, err, wantText, wantRest, wantErr)
+			t.Errorf("%q in %v: got %q, rest %q, %v; want %q, rest %q, %v", in, sizes, text, rest, err, wantText, wantRest,
+				wantErr)
 		}
 	})
 }

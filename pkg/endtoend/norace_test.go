@@ -1,0 +1,6 @@
+//go:build !race
+
+package endtoend
+
+// raceFlags builds the programs as this test is built.
+var raceFlags []string

@@ -1,0 +1,182 @@
+package endtoend
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// command is a program with the environment of a story.
+func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
+	name := args[0]
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil && !strings.Contains(name, "/") {
+			name = path
+			break
+		}
+	}
+	cmd := exec.Command(name, args[1:]...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = []string{}
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "CGQ_BASE", "GORACE"} {
+		cmd.Env = append(cmd.Env, key+"="+ts.Getenv(key))
+	}
+	return cmd
+}
+
+// run runs a program. An error means that it could not be run.
+func (s *site) run(ts *testscript.TestScript, args ...string) (out, errOut string, status int, err error) {
+	cmd := command(ts, args...)
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	err = cmd.Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = nil
+	}
+	return o.String(), e.String(), cmd.ProcessState.ExitCode(), err
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: [!] until REGEXP CMD...")
+	}
+	want, err := regexp.Compile(`(?m)` + args[0])
+	ts.Check(err)
+	var out string
+	wait(ts, func() (bool, string) {
+		var errOut string
+		var status int
+		out, errOut, status, err = siteOf(ts).run(ts, args[1:]...)
+		ts.Check(err)
+		return status == 0 && want.MatchString(out) != neg, fmt.Sprintf("status %d\n%s%s", status, out, errOut)
+	})
+	_, _ = io.WriteString(ts.Stdout(), out)
+}
+
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: status N CMD...")
+	}
+	want := number(ts, args, 0)
+	out, errOut, got, err := siteOf(ts).run(ts, args[1:]...)
+	ts.Check(err)
+	_, _ = io.WriteString(ts.Stdout(), out)
+	_, _ = io.WriteString(ts.Stderr(), errOut)
+	if got != want {
+		ts.Fatalf("status %d, want %d", got, want)
+	}
+}
+
+// A daemon is a cgqd that runs. It is its own standard error.
+type daemon struct {
+	cmd   *exec.Cmd
+	ready chan struct{} // closed when it says that it is
+	ended chan struct{} // closed when the process has ended
+
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+// Write hears what the daemon says.
+func (d *daemon) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := bytes.Contains(d.said.Bytes(), []byte("cgqd: ready"))
+	d.said.Write(p)
+	if !was && bytes.Contains(d.said.Bytes(), []byte("cgqd: ready")) {
+		close(d.ready)
+	}
+	return len(p), nil
+}
+
+func (d *daemon) words() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.said.String()
+}
+
+func (s *site) daemonDo(ts *testscript.TestScript, args []string) {
+	verb := strings.Join(args, " ")
+	if (s.daemon == nil) != (verb == "start") {
+		ts.Fatalf("daemon %s: %d daemons run", verb, len(slices.DeleteFunc([]*daemon{s.daemon}, func(d *daemon) bool { return d == nil })))
+	}
+	switch verb {
+	case "start":
+		s.start(ts)
+	case "term":
+		ts.Check(s.daemon.cmd.Process.Signal(syscall.SIGTERM))
+	case "hangup":
+		ts.Check(s.daemon.cmd.Process.Signal(syscall.SIGHUP))
+	case "stop", "kill", "ended":
+		signal := map[string]syscall.Signal{"stop": syscall.SIGTERM, "kill": syscall.SIGKILL}[verb]
+		d := s.daemon
+		s.daemon = nil
+		ts.Check(d.end(signal))
+		_, _ = io.WriteString(ts.Stderr(), d.words())
+	default:
+		ts.Fatalf("usage: daemon start|stop|term|ended|kill|hangup")
+	}
+}
+
+// start starts the daemon and waits until it is ready.
+func (s *site) start(ts *testscript.TestScript) {
+	d := &daemon{cmd: command(ts, "cgqd"), ready: make(chan struct{}), ended: make(chan struct{})}
+	d.cmd.Stderr = d
+	ts.Check(d.cmd.Start())
+	go func() {
+		_ = d.cmd.Wait() // ProcessState says it
+		close(d.ended)
+	}()
+	select {
+	case <-d.ready:
+	case <-d.ended:
+		ts.Fatalf("cgqd has ended, %v:\n%s", d.cmd.ProcessState, d.words())
+	case <-time.After(patience):
+		_ = d.cmd.Process.Kill()
+		ts.Fatalf("cgqd is not ready after %v:\n%s", patience, d.words())
+	}
+	s.daemon = d
+	out, errOut, _, err := s.run(ts, "cgq", "stat", "--listeners", "-o", "json")
+	ts.Check(err)
+	var listeners []struct{ Role, Address string }
+	if err := json.Unmarshal([]byte(out), &listeners); err != nil || len(listeners) != 1 || listeners[0].Role != "mx" {
+		ts.Fatalf("cgq stat --listeners: %v: %s%s", err, out, errOut)
+	}
+	ts.Setenv("SMTP", listeners[0].Address)
+	ts.Setenv("PID", strconv.Itoa(d.cmd.Process.Pid))
+}
+
+// end sends a signal, if it is not 0, and waits for the end. After anything but a
+// kill that has to be a good one.
+func (d *daemon) end(signal syscall.Signal) error {
+	if signal != 0 {
+		if err := d.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
+	}
+	select {
+	case <-d.ended:
+	case <-time.After(patience):
+		_ = d.cmd.Process.Signal(syscall.SIGQUIT) // says what it is doing
+		<-d.ended
+		return fmt.Errorf("cgqd has not ended after %v:\n%s", patience, d.words())
+	}
+	if !d.cmd.ProcessState.Success() && signal != syscall.SIGKILL {
+		return fmt.Errorf("cgqd: %v:\n%s", d.cmd.ProcessState, d.words())
+	}
+	return nil
+}
