@@ -1,41 +1,3 @@
-// Package endtoend plays stories against cgqd and cgq as they are built: each file
-// in testdata is one behaviour, its first line says which. Nothing of the programs
-// is known here but what a user has: their arguments, output, files and SMTP. The
-// peers are swaks, Postfix's smtp-source and smtp-sink, and for what those cannot
-// say or count an SMTP client and a server of our own.
-//
-// A story whose tools are missing is skipped, unless CGQ_TEST_TOOLS=required is in
-// the environment: then it fails.
-//
-// The commands of a story, beside those of testscript (! negates where it says so):
-//
-//	need TOOL...               skips the story where a tool is missing
-//	site                       makes $CGQ_BASE: domain example.org, relay $RELAY, where nobody listens yet
-//	set FILE KEY VALUE         changes a setting in Settings/FILE.toml
-//	daemon start|stop          starts cgqd, which sets $SMTP and $PID; SIGTERM, which has to end with status 0
-//	daemon term|ended          the two halves of stop
-//	daemon kill|hangup         kill -9; SIGHUP
-//	port VAR                   sets VAR to an address where nobody listens
-//	address VAR                sets VAR to an address of this machine that is not loopback, or skips the story
-//	[!] until REGEXP CMD...    runs a program again and again until its output matches (matches no more)
-//	status N CMD...            runs a program that has to exit with status N
-//	empty                      waits until no message is in the queue and no message file left
-//	files N                    waits until the Queue has N message files
-//	maildir ACCOUNT N          waits for the N messages of an account, which become ACCOUNT/1.eml and so on
-//	report FILE                prints an RFC 3464 report, parsed
-//	talk FILE                  plays an SMTP session, in which a line may have Go's escapes; prints the replies
-//	send FROM TO FILE          submits a file as it is; prints the last reply
-//	flood start N SESSIONS     submits N messages to x@remote.test, in the background, each with a token
-//	flood acked N              waits until N are acknowledged
-//	flood end FILE             waits for the sessions to end; the acknowledged tokens are then in FILE
-//	peer start NAME ADDR RULE...   an SMTP server; RULE is 'REGEXP => REPLY' for a command, or 'REGEXP => hold'
-//	peer waits|go NAME         waits until a command is held; lets it and all others go on
-//	peer got NAME N            waits for N messages, which become NAME/1.eml and so on, behind their envelope
-//	peer has NAME FILE         every token in FILE has arrived; prints the counts
-//	peer stop NAME
-//	sink start ADDR FLAG...    smtp-sink
-//	sink count N               waits until it counts N messages
-//	sink stop
 package endtoend
 
 import (
@@ -85,7 +47,7 @@ func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: map[string]func(*testscript.TestScript, bool, []string){
 		"need": need, "site": on((*site).init), "set": on((*site).set), "daemon": on((*site).daemonDo), "port": on((*site).port),
 		"address": address, "until": until, "status": status, "empty": on((*site).empty), "files": on((*site).files),
-		"maildir": on((*site).maildir), "report": report, "talk": talk, "send": send,
+		"maildir": on((*site).maildir), "report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
 	}})
 }
@@ -100,7 +62,7 @@ func setup(env *testscript.Env) error {
 	env.Values[siteKey{}] = s
 	env.Defer(s.close)
 	env.Setenv("CGQ_BASE", base)
-	env.Setenv("GORACE", "halt_on_error=1")
+	env.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0")
 	env.Setenv("PATH", strings.Join([]string{programs, os.Getenv("PATH"), "/usr/sbin"}, string(filepath.ListSeparator)))
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,8 +110,8 @@ func (d *daemon) words() string {
 
 func (s *site) daemonDo(ts *testscript.TestScript, args []string) {
 	verb := strings.Join(args, " ")
-	if (s.daemon == nil) != (verb == "start") {
-		ts.Fatalf("daemon %s: %d daemons run", verb, len(slices.DeleteFunc([]*daemon{s.daemon}, func(d *daemon) bool { return d == nil })))
+	if running := s.daemon != nil; running == (verb == "start") {
+		ts.Fatalf("daemon %s: a daemon runs: %v", verb, running)
 	}
 	switch verb {
 	case "start":

@@ -25,6 +25,7 @@ type site struct {
 	peers  map[string]*peer
 	sink   *sink
 	flood  *flood
+	floods int   // begun so far
 	ports  []int // descriptors that keep addresses
 }
 

@@ -149,7 +149,7 @@ func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.En
 	if _, err := d.Write(received(env, d.ID)); err != nil {
 		return 0, e.fault(d.ID, err)
 	}
-	if _, err := d.ReadFrom(text); err != nil {
+	if _, err := io.Copy(d, text); err != nil {
 		return 0, fmt.Errorf("message %d: receive: %w", d.ID, err)
 	}
 	if hops, limit := header.Hops(d.Start())-1, e.settings.Load().HopCounterLimit; hops > limit {

@@ -10,6 +10,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
+	"cgq/pkg/serverlog"
 	"cgq/pkg/spool"
 )
 
@@ -261,6 +263,10 @@ func (k *Kernel) write(changes []fact.Change, stands []spool.Standing) {
 	n, err := k.ledger.Act(changes, stands)
 	if err != nil {
 		k.log.Queue.Error("what has happened cannot be written; a restart may repeat it", "err", err)
+		if !errors.Is(err, spool.ErrFull) && !k.stopping {
+			k.stopping = true // SPOOL E1: else a restart would repeat all that comes now
+			k.log.Queue.Log(background, serverlog.Crash, "the journal is broken: nothing is transferred until a restart", "err", err)
+		}
 		return
 	}
 	if k.newest = n; k.syncing == nil {

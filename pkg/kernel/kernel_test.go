@@ -29,6 +29,7 @@ type memLedger struct {
 	said  []string
 	stood map[string]string
 	gate  chan error
+	fault error // of every write
 }
 
 func (l *memLedger) Append(changes ...fact.Change) (journal.Number, error) {
@@ -38,6 +39,9 @@ func (l *memLedger) Append(changes ...fact.Change) (journal.Number, error) {
 func (l *memLedger) Act(changes []fact.Change, stands []spool.Standing) (journal.Number, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.fault != nil {
+		return 0, l.fault
+	}
 	for _, c := range changes {
 		l.said = append(l.said, fmt.Sprintf("%d %s", c.ID, fact.Append(nil, c.Fact)))
 	}
@@ -349,4 +353,27 @@ func TestOutOfGraceIsCutShort(t *testing.T) {
 			t.Errorf("stopped after %v, want the grace of a minute", got)
 		}
 	})
+}
+
+// SPOOL E1: what cannot be recorded is not done any more, or a restart would repeat
+// it all. A journal that is only full is another matter.
+func TestBrokenJournalStopsTransfers(t *testing.T) {
+	for _, tt := range []struct {
+		fault error
+		want  int
+	}{{errors.New("input/output error"), 1}, {spool.ErrFull, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newScripted(relayAll)
+			running(t, m, func(k *kernel.Kernel, l *memLedger) {
+				l.fault = tt.fault
+				for id := mail.ID(1); id <= 3; id++ {
+					insert(k, id, "q")
+				}
+				time.Sleep(time.Hour)
+			})
+			if len(m.settled) != tt.want {
+				t.Errorf("%v: %d transferred, want %d", tt.fault, len(m.settled), tt.want)
+			}
+		})
+	}
 }

@@ -24,6 +24,7 @@ type host struct {
 	workers    int
 	at         time.Time // in module.waiting
 	index      int       // there; -1: not there
+	ticket     uint32    // of its place in module.line
 	place      where
 }
 
@@ -36,9 +37,17 @@ type ticket struct {
 // A module is what the State knows of one: how many may work.
 type module struct {
 	limits  Limits
-	line    []*host // that want a worker now, in order
+	line    []turn // of those that want a worker now, in order
+	ready   int    // how many of line count
 	waiting hostHeap
 	workers int
+}
+
+// A turn is a host queue's place in the line of its module. It counts as long as the
+// host has the same number.
+type turn struct {
+	h      *host
+	number uint32
 }
 
 // Limits say how many workers a module has.
@@ -52,6 +61,9 @@ const perChannel = 10
 
 // SetLimits sets the limits of a module; before that it has none, and no worker.
 func (s *State) SetLimits(name string, l Limits) {
+	if s.module(name).limits == l {
+		return
+	}
 	s.module(name).limits = l
 	for _, h := range s.hosts {
 		if h.key.Module == name {
@@ -220,8 +232,7 @@ func (s *State) plan(h *host) {
 	case at.IsZero():
 		if h.place != ready {
 			h.leavePlace()
-			h.place = ready
-			m.line = append(m.line, h)
+			m.queue(h)
 		}
 	case h.place == waiting:
 		h.at = at
@@ -245,16 +256,33 @@ func (h *host) allowed() int {
 func (h *host) leavePlace() {
 	switch h.place {
 	case ready:
-		for i, other := range h.module.line {
-			if other == h {
-				h.module.line = append(h.module.line[:i], h.module.line[i+1:]...)
-				break
-			}
-		}
+		h.ticket++
+		h.module.ready--
 	case waiting:
 		heap.Remove(&h.module.waiting, h.index)
 	}
 	h.place = nowhere
+}
+
+// queue puts a host at the end of the line.
+func (m *module) queue(h *host) {
+	h.place = ready
+	h.ticket++
+	m.ready++
+	m.line = append(m.line, turn{h, h.ticket})
+}
+
+// first takes the first host out of the line, or returns nil.
+func (m *module) first() *host {
+	for len(m.line) > 0 {
+		t := m.line[0]
+		m.line[0].h, m.line = nil, m.line[1:]
+		if t.number == t.h.ticket && t.h.place == ready {
+			t.h.leavePlace()
+			return t.h
+		}
+	}
+	return nil
 }
 
 // Take claims the next host queue of a module that wants a worker. The longest in
@@ -268,15 +296,12 @@ func (s *State) Take(name string, now time.Time) (k Key, idle []Key, ok bool) {
 			idle = append(idle, h.key)
 			continue
 		}
-		h.place = ready
-		m.line = append(m.line, h)
+		m.queue(h)
 	}
-	if len(m.line) == 0 || m.workers >= m.limits.Channels {
+	if m.ready == 0 || m.workers >= m.limits.Channels {
 		return Key{}, idle, false
 	}
-	h := m.line[0]
-	m.line[0], m.line = nil, m.line[1:]
-	h.place = nowhere
+	h := m.first()
 	h.workers++
 	m.workers++
 	s.plan(h)
@@ -297,7 +322,7 @@ func (s *State) Release(k Key) {
 // busy: one who has worked for a while should let go.
 func (s *State) Crowded(name string) bool {
 	m := s.module(name)
-	return len(m.line) > 0 && m.workers >= m.limits.Channels
+	return m.ready > 0 && m.workers >= m.limits.Channels
 }
 
 // Wake returns when Take will next have something, if it is known.
@@ -306,7 +331,7 @@ func (s *State) Wake() (at time.Time, any bool) {
 		if m.workers >= m.limits.Channels {
 			continue // Release will tell
 		}
-		if len(m.line) > 0 {
+		if m.ready > 0 {
 			return time.Time{}, true
 		}
 		if len(m.waiting) > 0 && (!any || m.waiting[0].at.Before(at)) {

@@ -70,6 +70,22 @@ func (s *State) check(t *rapid.T) {
 				k, h.entries, h.rcpts, h.bytes, h.ready, n, entries[h], rcpts, bytes, valid)
 		}
 	}
+	for name, m := range s.modules {
+		turns, workers := 0, 0
+		for _, l := range m.line {
+			if l.number == l.h.ticket && l.h.place == ready {
+				turns++
+			}
+		}
+		for _, h := range s.hosts {
+			if h.module == m {
+				workers += h.workers
+			}
+		}
+		if turns != m.ready || workers != m.workers || m.workers > m.limits.Channels {
+			t.Fatalf("%s: ready %d, workers %d; want %d, %d, and %d at most", name, m.ready, m.workers, turns, workers, m.limits.Channels)
+		}
+	}
 	if !slices.IsSorted(s.order) {
 		t.Fatalf("order is not sorted: %v", s.order)
 	}

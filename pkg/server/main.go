@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,7 @@ func noArgs(_ *cobra.Command, args []string) error {
 }
 
 func newCommand(out, errOut io.Writer) *cobra.Command {
+	var profile string
 	base := os.Getenv("CGQ_BASE")
 	if base == "" {
 		base = "/var/lib/cgq"
@@ -59,15 +61,41 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 		Example:      "  cgqd init --base /var/lib/cgq --domain example.com\n  cgqd --base /var/lib/cgq",
 		Args:         noArgs,
 		SilenceUsage: true, SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), base, errOut) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			stop, err := startProfile(profile)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			return run(cmd.Context(), base, errOut)
+		},
 	}
 	root.SetOut(out)
 	root.SetErr(errOut)
 	root.PersistentFlags().StringVar(&base, "base", base, "the base directory, also $CGQ_BASE")
+	root.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile for go tool pprof to this file")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newInit(&base, out), newCheck(&base, out))
 	return root
+}
+
+// startProfile begins a CPU profile, if a file is named, and returns what ends it.
+func startProfile(file string) (stop func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, fmt.Errorf("CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("CPU profile: %w", err), f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 func newCheck(base *string, out io.Writer) *cobra.Command {

@@ -159,7 +159,7 @@ func defaults() *config {
 		General: General{MainDomain: "localhost", Clients: []string{}},
 		Log:     Logging{Level: "3", Levels: map[string]string{}},
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Journal: Journal{
-			Size: 4 * segment, Age: settings.Duration(2 * time.Second), Memory: 64 * settings.MiB, InlineLimit: 256 * settings.KiB}},
+			Size: 16 * segment, Age: settings.Duration(2 * time.Second), Memory: 256 * settings.MiB, InlineLimit: 256 * settings.KiB}},
 		SMTP:  smtp.Defaults(),
 		Local: local.Defaults(),
 	}

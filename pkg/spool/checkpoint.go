@@ -145,8 +145,8 @@ func (s *Spool) survey() (v survey, err error) {
 	if closed, _ := s.journal.Fill(); closed <= 1 { // what is appended from now on is younger
 		s.began = time.Time{}
 	}
-	for id, m := range s.messages {
-		if m.oldest != 0 && m.oldest <= v.through {
+	for id, m := range s.unfiled {
+		if m.oldest <= v.through {
 			v.todo = append(v.todo, unfiled{id, m, m.unfiled[:len(m.unfiled):len(m.unfiled)], m.facts})
 		}
 	}
@@ -213,9 +213,10 @@ func (s *Spool) place(u unfiled, newest Number) error {
 	m.image, m.size, m.draft, m.anew, m.oldest = nil, size, false, false, 0
 	if rest := m.unfiled[len(u.lines):]; len(rest) > 0 {
 		m.unfiled, m.oldest = append([]byte(nil), rest...), newest // or later
-	} else {
-		m.unfiled = nil
+		return nil
 	}
+	m.unfiled = nil
+	delete(s.unfiled, u.id)
 	return nil
 }
 

@@ -24,6 +24,7 @@ func (s *Spool) apply(n Number, changes []fact.Change) {
 		m.unfiled = appendLine(m.unfiled, int(m.facts), c.Fact)
 		if m.oldest == 0 {
 			m.oldest = n
+			s.unfiled[c.ID] = m
 		}
 		if c.Fact == (fact.Gone{}) {
 			s.forget(c.ID, m)
@@ -34,6 +35,7 @@ func (s *Spool) apply(n Number, changes []fact.Change) {
 // forget takes a message away from the others. The caller holds mu.
 func (s *Spool) forget(id mail.ID, m *message) {
 	delete(s.messages, id)
+	delete(s.unfiled, id)
 	s.young -= int64(len(m.image))
 	if m.image == nil || m.anew {
 		s.gone[id] = true

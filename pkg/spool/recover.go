@@ -65,7 +65,8 @@ type recovering struct {
 // standing things alone and the files are the whole truth. A file or segment of a
 // newer version is an error, and nothing is touched.
 func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
-	s := &Spool{fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{}, standing: map[string]standing{},
+	s := &Spool{fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
+		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
 		gone: map[mail.ID]bool{}, unsynced: map[string]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
 	dirs := []string{path.Join(dir, "journal"), path.Join(dir, "damaged")}
 	for nn := range folders {

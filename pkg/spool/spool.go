@@ -57,16 +57,16 @@ var ErrFull = journal.ErrFull
 type Options struct {
 	Journal     journal.Options
 	Age         time.Duration // how long a message stays without a file (journal_age); 2s
-	Memory      int64         // bytes of texts without a file (journal_memory); 64 MiB
+	Memory      int64         // bytes of texts without a file (journal_memory); 256 MiB
 	InlineLimit int           // bytes; larger texts never stand in the journal (inline_limit); 256 KiB
-	Syncers     int           // files that are synced at the same time; 16
+	Syncers     int           // files that are synced at the same time; 64
 }
 
 func (o *Options) setDefaults(frame int) {
 	o.Age = cmp.Or(o.Age, 2*time.Second)
-	o.Memory = cmp.Or(o.Memory, 64<<20)
+	o.Memory = cmp.Or(o.Memory, 256<<20)
 	o.InlineLimit = min(cmp.Or(o.InlineLimit, 256<<10), frame/2)
-	o.Syncers = cmp.Or(o.Syncers, 16)
+	o.Syncers = cmp.Or(o.Syncers, 64)
 }
 
 // A message is what the spool remembers of one.
@@ -109,6 +109,7 @@ type Spool struct {
 	began    time.Time // when the oldest frame that no checkpoint has seen was appended; zero: none
 	young    int64     // bytes of images in memory
 	messages map[mail.ID]*message
+	unfiled  map[mail.ID]*message // those of which the journal says what no file says
 	standing map[string]standing
 	gone     map[mail.ID]bool // a file may still have the name
 	unsynced map[string]bool  // directories in which names have changed

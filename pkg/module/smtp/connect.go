@@ -177,7 +177,11 @@ func (w *work) try(tg target, ip netip.Addr) (*link, *mail.Result) {
 	sock, err := w.m.dial(ctx, "tcp", address)
 	cancel()
 	if err != nil {
-		return nil, temporary(4, 1, tg.host, "no connection with "+tg.host+" "+address+": "+why(err))
+		name := tg.host + " " + address
+		if tg.host == ip.String() {
+			name = address
+		}
+		return nil, temporary(4, 1, tg.host, "no connection with "+name+": "+why(err))
 	}
 	w.m.total.Add(1)
 	w.m.active.Add(1)

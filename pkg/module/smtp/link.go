@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
@@ -306,7 +307,10 @@ func (l *link) trace(command string) {
 // why is an error of a connection in few words.
 func why(err error) string {
 	op := (*net.OpError)(nil)
+	errno := syscall.Errno(0)
 	switch {
+	case errors.As(err, &errno):
+		err = errno
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "time-out"
 	case errors.As(err, &op) && op.Err != nil:
