@@ -194,7 +194,8 @@ func (f *flood) session(c *client) {
 			return
 		}
 		token := fmt.Sprintf("%d-%d", f.number, n)
-		reply, err := c.submit("ann@example.org", "x@remote.test", []byte(tokenField+token+"\n\n"+strings.Repeat("text\n", 200)))
+		text := tokenField + token + "\n\n" + strings.Repeat("text\n", 200)
+		reply, err := c.submit("ann@example.org", "x@remote.test", []byte(text))
 		if err != nil {
 			return // and nobody knows of this one
 		}

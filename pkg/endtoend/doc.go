@@ -31,7 +31,8 @@
 //	flood start N SESSIONS     submits N messages to x@remote.test, in the background, each with a token
 //	flood acked N              waits until N are acknowledged
 //	flood end FILE             waits for the sessions to end; the acknowledged tokens are then in FILE
-//	peer start NAME ADDR RULE...   an SMTP server; RULE is 'REGEXP => REPLY' to commands, with Go's escapes, or 'REGEXP => hold'
+//	peer start NAME ADDR RULE...   an SMTP server; RULE is 'REGEXP => REPLY' to commands, with Go's escapes,
+//	                           or 'REGEXP => hold'; the end of a text is the command .
 //	peer waits|go NAME         waits until a command is held; lets it and all others go on
 //	peer got NAME N            waits for N messages, which become NAME/1.eml and so on, behind their envelope
 //	peer has NAME FILE         every token in FILE has arrived; prints the counts

@@ -35,7 +35,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(programs)
-	args := append(append([]string{"build"}, raceFlags...), "-buildvcs=false", "-o", programs, "cgq/cmd/cgq", "cgq/cmd/cgqd")
+	args := append([]string{"build", "-buildvcs=false", "-o", programs}, raceFlags...)
+	args = append(args, "cgq/cmd/cgq", "cgq/cmd/cgqd")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go %s: %v\n%s", strings.Join(args, " "), err, out)
 		return 1
@@ -44,12 +45,14 @@ func run(m *testing.M) int {
 }
 
 func TestStories(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: map[string]func(*testscript.TestScript, bool, []string){
-		"need": need, "site": on((*site).init), "set": on((*site).set), "daemon": on((*site).daemonDo), "port": on((*site).port),
-		"address": address, "until": until, "status": status, "empty": on((*site).empty), "files": on((*site).files),
-		"maildir": on((*site).maildir), "report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
+	commands := map[string]func(*testscript.TestScript, bool, []string){
+		"need": need, "until": until, "status": status, "address": address,
+		"site": on((*site).init), "set": on((*site).set), "port": on((*site).port), "daemon": on((*site).daemonDo),
+		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
+		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
-	}})
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands})
 }
 
 func setup(env *testscript.Env) error {

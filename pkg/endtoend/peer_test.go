@@ -272,7 +272,8 @@ func (p *peer) has(ts *testscript.TestScript, file string) {
 	for _, n := range p.tokens {
 		again += n - 1
 	}
-	_, _ = fmt.Fprintf(ts.Stdout(), "acknowledged %d, arrived %d, lost %d, again %d\n", len(acknowledged), len(p.tokens), lost, again)
+	_, _ = fmt.Fprintf(ts.Stdout(), "acknowledged %d, arrived %d, lost %d, again %d\n",
+		len(acknowledged), len(p.tokens), lost, again)
 	if lost > 0 || len(acknowledged) == 0 {
 		ts.Fatalf("%d of %d acknowledged messages are lost", lost, len(acknowledged))
 	}

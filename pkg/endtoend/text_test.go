@@ -48,7 +48,8 @@ func ends(ts *testscript.TestScript, neg bool, args []string) {
 	tail := got[max(0, len(got)-len(want)):]
 	for i := range min(len(tail), len(want)) {
 		if tail[i] != want[i] {
-			ts.Fatalf("%s does not end with %s: at %d of its %d bytes %.100q, want %.100q", args[0], args[1], i, len(want), tail[i:], want[i:])
+			ts.Fatalf("%s does not end with %s: at %d of %d bytes %.80q, want %.80q",
+				args[0], args[1], i, len(want), tail[i:], want[i:])
 		}
 	}
 	ts.Fatalf("%s has %d bytes, fewer than the %d of %s", args[0], len(got), len(want), args[1])

@@ -188,6 +188,7 @@ func (k *Kernel) dispatch(ctx context.Context, start func(queue.Key)) {
 		k.mu.Lock()
 		keys := k.take(time.Now())
 		at, any := k.state.Wake()
+		any = any && !k.stopping
 		k.mu.Unlock()
 		for _, key := range keys {
 			start(key)
@@ -205,6 +206,9 @@ func (k *Kernel) dispatch(ctx context.Context, start func(queue.Key)) {
 
 // take claims all host queues that want a worker. The caller holds mu.
 func (k *Kernel) take(now time.Time) (keys []queue.Key) {
+	if k.stopping {
+		return nil
+	}
 	for _, m := range k.modules {
 		limits := k.plan(m.Name()).Limits
 		if k.parked[m.Name()] >= parkAfter {
