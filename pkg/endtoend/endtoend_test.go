@@ -35,6 +35,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(programs)
+	if err = os.Chmod(programs, 0o755); err != nil { // other users play, too
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	args := append([]string{"build", "-buildvcs=false", "-o", programs}, raceFlags...)
 	args = append(args, "cgq/cmd/cgq", "cgq/cmd/cgqd")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
@@ -52,7 +56,15 @@ func TestStories(t *testing.T) {
 		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
 	}
-	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands})
+	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
+}
+
+// condition knows [root]: the story is played by root, who can be somebody else.
+func condition(name string) (bool, error) {
+	if name != "root" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	return asRoot(), nil
 }
 
 func setup(env *testscript.Env) error {

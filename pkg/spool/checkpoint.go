@@ -54,6 +54,9 @@ func (s *Spool) next(now time.Time) (at time.Time, due bool) {
 	if s.began.IsZero() {
 		return time.Time{}, closed > 0
 	}
+	if s.starved { // somebody waits for room
+		return time.Time{}, true
+	}
 	if at = s.began.Add(s.options.Age); !at.After(now) {
 		return at, true
 	}
@@ -92,8 +95,7 @@ func (s *Spool) Checkpoint() error {
 	if err := s.journal.Wait(v.newest); err != nil { // no fact in a file that the journal could lose (C1)
 		return fmt.Errorf("spool: checkpoint: %w", err)
 	}
-	place := func(u unfiled) error { return s.place(u, v.newest) }
-	if err := each(s.options.Syncers, v.todo, place); err != nil {
+	if err := s.place(v); err != nil {
 		return fmt.Errorf("spool: checkpoint: %w", err)
 	}
 	if err := each(1, v.gone, s.unlink); err != nil {
@@ -138,6 +140,7 @@ func (s *Spool) survey() (v survey, err error) {
 	if s.err != nil {
 		return v, s.err
 	}
+	s.starved = false
 	if v.through = s.journal.Oldest(); v.through == 0 {
 		s.began = time.Time{}
 		return v, nil
@@ -178,110 +181,6 @@ func (s *Spool) standAgain(n Number) error {
 		s.stand(again, n)
 	}
 	return nil
-}
-
-// place makes or mends the file of a message, synced.
-func (s *Spool) place(u unfiled, newest Number) error {
-	s.mu.Lock()
-	m := u.m
-	if s.messages[u.id] == nil { // gone since the survey
-		s.mu.Unlock()
-		return nil
-	}
-	image, size, draft, anew := m.image, m.size, m.draft, m.anew
-	s.mu.Unlock()
-	var err error
-	switch {
-	case image != nil:
-		size, err = s.replace(u.id, fill(append(image[:len(image):len(image)], u.lines...)))
-	case anew:
-		size, err = s.remake(u.id, draft, u.lines)
-	default:
-		size, err = s.grow(u.id, size, draft, u.lines)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		m.anew = true
-		return fmt.Errorf("message %d: %w", u.id, err)
-	}
-	s.young -= int64(len(m.image))
-	if s.messages[u.id] == nil { // gone meanwhile: forget has taken the image off
-		s.young += int64(len(m.image))
-		s.gone[u.id] = true
-	}
-	m.image, m.size, m.draft, m.anew, m.oldest = nil, size, false, false, 0
-	if rest := m.unfiled[len(u.lines):]; len(rest) > 0 {
-		m.unfiled, m.oldest = append([]byte(nil), rest...), newest // or later
-		return nil
-	}
-	m.unfiled = nil
-	delete(s.unfiled, u.id)
-	return nil
-}
-
-// replace makes the file of a message, synced before it gets the name. The
-// directory is not synced. It returns the size.
-func (s *Spool) replace(id mail.ID, b []byte) (int64, error) {
-	tmp := s.name(id, ".tmp")
-	if err := s.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // never into an inode that failed (F3)
-		return 0, err
-	}
-	s.log.Debug("writing", "file", tmp, "bytes", len(b))
-	f, err := s.write(tmp, b)
-	if err != nil {
-		return 0, err
-	}
-	if err := errors.Join(f.Datasync(), f.Close()); err != nil {
-		return 0, err
-	}
-	s.changed(id)
-	return int64(len(b)), s.fs.Rename(tmp, s.name(id, ".msg"))
-}
-
-// remake writes a file anew that a failed sync has made doubtful, with more facts.
-func (s *Spool) remake(id mail.ID, draft bool, lines []byte) (int64, error) {
-	if draft {
-		if err := s.promote(id); err != nil {
-			return 0, err
-		}
-	}
-	b, err := s.slurp(s.name(id, ".msg"))
-	if err != nil {
-		return 0, err
-	}
-	return s.replace(id, fill(append(fill(b), lines...)))
-}
-
-// promote gives a draft its final name, durably: its text has no other place, and
-// the temporary name is about to be used for a new file.
-func (s *Spool) promote(id mail.ID) error {
-	err := s.fs.Rename(s.name(id, ".tmp"), s.name(id, ".msg"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier try has done it
-		return err
-	}
-	return s.fs.SyncDir(path.Dir(s.name(id, "")))
-}
-
-// grow appends facts to the file of a message, synced, and names it if it is still
-// a draft. It returns the new size.
-func (s *Spool) grow(id mail.ID, size int64, draft bool, lines []byte) (int64, error) {
-	f, err := s.fs.Open(s.name(id, suffix(draft)))
-	if err != nil {
-		return 0, err
-	}
-	b := fill(append([]byte(nil), lines...))
-	if len(b) > 0 {
-		_, err = f.WriteAt(b, size)
-		if err == nil {
-			err = f.Datasync()
-		}
-	}
-	if err = errors.Join(err, f.Close()); err != nil || !draft {
-		return size + int64(len(b)), err
-	}
-	s.changed(id)
-	return size + int64(len(b)), s.fs.Rename(s.name(id, ".tmp"), s.name(id, ".msg"))
 }
 
 // unlink takes the file of a message away that is gone for good (L6).

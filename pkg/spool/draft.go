@@ -263,6 +263,7 @@ func (d *Draft) try(share journal.Share, parents []fact.Change, kind journal.Kin
 	count := append(strconv.AppendInt(make([]byte, 0, 16), int64(len(births)), 10), '\n')
 	size := len(count) + len(births) + len(d.buf) + len(lines)
 	if err := s.journal.Book(share, size); err != nil {
+		s.starved = true
 		s.wake()
 		return 0, s.freed, err
 	}

@@ -461,16 +461,21 @@ func (r *recovering) moveAside(from, to string) error {
 // journal.
 func (r *recovering) rewrite() error {
 	through := r.journal.Durable()
-	var todo []mail.ID
+	var todo []*placing
 	for _, id := range slices.Sorted(maps.Keys(r.found)) {
 		fi := r.found[id]
 		r.messages[id] = fi.m
 		if fi.m.oldest != 0 {
-			todo = append(todo, id)
+			todo = append(todo, &placing{id: id})
 		}
 	}
-	if err := each(r.options.Syncers, todo, r.rewriteOne); err != nil {
-		return err
+	r.batches(todo, r.rewriteOne)
+	for _, p := range todo {
+		if p.err != nil {
+			return fmt.Errorf("message %d: %w", p.id, p.err)
+		}
+		m := r.messages[p.id]
+		m.image, m.draft, m.oldest, m.size = nil, false, 0, p.size
 	}
 	if err := each(1, slices.Sorted(maps.Keys(r.gone)), r.unlink); err != nil {
 		return err
@@ -494,18 +499,19 @@ func (r *recovering) rewrite() error {
 	return r.journal.Free(through)
 }
 
-func (r *recovering) rewriteOne(id mail.ID) (err error) {
-	fi := r.found[id]
+// rewriteOne composes the file of a message anew.
+func (r *recovering) rewriteOne(p *placing) (err error) {
+	fi := r.found[p.id]
 	m := fi.m
 	b := m.image
 	if m.draft {
-		if err := r.promote(id); err != nil {
-			return fmt.Errorf("message %d: %w", id, err)
+		if err := r.promote(p.id); err != nil {
+			return err
 		}
 	}
 	if b == nil {
-		if b, err = r.slurp(r.name(id, ".msg")); err != nil {
-			return fmt.Errorf("message %d: %w", id, err)
+		if b, err = r.slurp(r.name(p.id, ".msg")); err != nil {
+			return err
 		}
 		b = b[:int64(m.textAt)+m.text]
 	}
@@ -513,9 +519,5 @@ func (r *recovering) rewriteOne(id mail.ID) (err error) {
 	for _, l := range fi.lines {
 		b = append(b, l.raw...)
 	}
-	if m.size, err = r.replace(id, fill(b)); err != nil {
-		return fmt.Errorf("message %d: %w", id, err)
-	}
-	m.image, m.draft, m.oldest = nil, false, 0
-	return nil
+	return r.create(p, b, true)
 }

@@ -108,6 +108,7 @@ type Spool struct {
 	newest   Number    // of the last frame appended
 	began    time.Time // when the oldest frame that no checkpoint has seen was appended; zero: none
 	young    int64     // bytes of images in memory
+	starved  bool      // somebody waits for room in the journal
 	messages map[mail.ID]*message
 	unfiled  map[mail.ID]*message // those of which the journal says what no file says
 	standing map[string]standing
