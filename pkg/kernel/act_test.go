@@ -14,7 +14,7 @@ import (
 	"cgq/pkg/queue"
 )
 
-func relayAll(m *scripted, _ int, q module.Queue, ctx context.Context) { m.relay(ctx, q) }
+func relayAll(ctx context.Context, m *scripted, _ int, q module.Queue) { m.relay(ctx, q) }
 
 // SPOOL L4: an act that is appended and not yet durable is not visible, and its
 // rows are handed to no module; afterwards it is true of all of them at once.
@@ -96,7 +96,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 // messages, and what waits goes at once; attempts stay.
 func TestReleaseLetsEverythingGoNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+		m := newScripted(func(ctx context.Context, m *scripted, call int, q module.Queue) {
 			if call > 2 {
 				m.relay(ctx, q)
 				return

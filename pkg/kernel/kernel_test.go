@@ -84,10 +84,10 @@ type scripted struct {
 	began    time.Time
 	calls    []time.Duration
 	settled  map[mail.ID]int
-	transfer func(m *scripted, call int, q module.Queue, ctx context.Context)
+	transfer func(ctx context.Context, m *scripted, call int, q module.Queue)
 }
 
-func newScripted(f func(m *scripted, call int, q module.Queue, ctx context.Context)) *scripted {
+func newScripted(f func(ctx context.Context, m *scripted, call int, q module.Queue)) *scripted {
 	return &scripted{began: time.Now(), settled: map[mail.ID]int{}, transfer: f}
 }
 
@@ -100,7 +100,7 @@ func (m *scripted) Transfer(ctx context.Context, q module.Queue) {
 	m.calls = append(m.calls, time.Since(m.began))
 	n := len(m.calls)
 	m.mu.Unlock()
-	m.transfer(m, n, q, ctx)
+	m.transfer(ctx, m, n, q)
 }
 
 // relay settles everything.
@@ -157,7 +157,7 @@ func running(t *testing.T, m *scripted, f func(k *kernel.Kernel, l *memLedger)) 
 
 func TestDelayedQueueIsRetriedOnSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+		m := newScripted(func(ctx context.Context, m *scripted, call int, q module.Queue) {
 			if call <= 3 {
 				q.Delay(mail.Result{Text: "connection refused"})
 				return
@@ -190,7 +190,7 @@ func TestDelayedQueueIsRetriedOnSchedule(t *testing.T) {
 // The three levels of the chapter: one recipient, one message, the queue.
 func TestRecipientsAndMessagesAreDelayedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+		m := newScripted(func(ctx context.Context, m *scripted, call int, q module.Queue) {
 			if call > 1 {
 				m.relay(ctx, q)
 				return
@@ -238,7 +238,7 @@ func TestLeaseEndsHoweverTheModuleLeaves(t *testing.T) {
 	for _, leave := range []string{"break", "return", "panic", "ignore"} {
 		t.Run(leave, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newScripted(func(m *scripted, call int, q module.Queue, ctx context.Context) {
+				m := newScripted(func(ctx context.Context, m *scripted, call int, q module.Queue) {
 					if call > 1 {
 						m.relay(ctx, q)
 						return
@@ -269,7 +269,7 @@ func TestLeaseEndsHoweverTheModuleLeaves(t *testing.T) {
 // Three panics in a row park the module, and not the server.
 func TestModuleThatKeepsPanickingIsParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newScripted(func(*scripted, int, module.Queue, context.Context) { panic("always") })
+		m := newScripted(func(context.Context, *scripted, int, module.Queue) { panic("always") })
 		running(t, m, func(k *kernel.Kernel, _ *memLedger) {
 			insert(k, 1, "q")
 			time.Sleep(100 * time.Hour)
@@ -286,7 +286,7 @@ func TestTooOldFailsAfterItsLastAttempt(t *testing.T) {
 	for _, level := range []string{"queue", "message", "recipient"} {
 		t.Run(level, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newScripted(func(m *scripted, _ int, q module.Queue, ctx context.Context) {
+				m := newScripted(func(ctx context.Context, m *scripted, _ int, q module.Queue) {
 					if level == "queue" {
 						q.Delay(mail.Result{Text: "no route to host"})
 						return
@@ -319,7 +319,7 @@ func TestTooOldFailsAfterItsLastAttempt(t *testing.T) {
 // SPOOL L8: what is in progress when the server stops finishes; nothing new begins.
 func TestStopFinishesWhatIsInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newScripted(func(m *scripted, _ int, q module.Queue, ctx context.Context) {
+		m := newScripted(func(ctx context.Context, m *scripted, _ int, q module.Queue) {
 			for tr := range q.Due(ctx) {
 				time.Sleep(20 * time.Second)
 				if ctx.Err() != nil {
@@ -342,7 +342,7 @@ func TestStopFinishesWhatIsInProgress(t *testing.T) {
 
 func TestOutOfGraceIsCutShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newScripted(func(_ *scripted, _ int, q module.Queue, ctx context.Context) {
+		m := newScripted(func(ctx context.Context, _ *scripted, _ int, q module.Queue) {
 			for range q.Due(ctx) {
 				<-ctx.Done()
 			}

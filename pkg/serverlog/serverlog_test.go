@@ -284,8 +284,8 @@ func TestTailSelects(t *testing.T) {
 				t.Errorf("%s: got %q, want %q", tt.name, got, want)
 			}
 		}
-		for line := range l.Tail(t.Context(), serverlog.Query{Last: -1}) { // break ends it
-			if line.Text != "1" {
+		for line, err := range l.Tail(t.Context(), serverlog.Query{Last: -1}) { // break ends it
+			if err != nil || line.Text != "1" {
 				t.Errorf("first line %q", line)
 			}
 			break

@@ -43,11 +43,11 @@ func (l *Log) Tail(ctx context.Context, q Query) iter.Seq2[Line, error] {
 		l.Flush()
 		r := &reader{dir: l.out.dir, query: q}
 		defer r.close()
-		day, news, ended := l.state()
+		day, _, _ := l.state()
 		err := r.begin(day)
 		for err == nil {
-			day, news, ended = l.state() // first: what it tells of is in the files
-			more := true
+			day, news, ended := l.state() // first: what it tells of is in the files
+			var more bool
 			if more, err = r.read(ctx, yield); !more || err != nil {
 				break
 			}
@@ -235,7 +235,7 @@ func (r *reader) read(ctx context.Context, yield func(Line, error) bool) (bool, 
 			}
 		}
 		if ctx.Err() != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // who has left wants no error
 		}
 		n, err := r.fill()
 		if err != nil {

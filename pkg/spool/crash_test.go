@@ -100,7 +100,6 @@ type world struct {
 	point    bool     // a checkpoint is going on
 	under    func(disk.FS) disk.FS
 	s        *spool.Spool
-	living   map[mail.ID][]string // what the last start has found
 }
 
 func newWorld() *world {

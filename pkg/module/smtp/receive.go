@@ -94,7 +94,7 @@ func (r *Receiver) accept(ctx, work context.Context, l net.Listener, e module.En
 			wait = 0
 			r.serve(work, sock, e)
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // stopping closes the listener
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default: // out of descriptors or memory: others go on

@@ -365,7 +365,9 @@ func TestStopEndsSessions(t *testing.T) {
 				}
 				for _, c := range texts {
 					c.do("", "220", "EHLO x", "250", "MAIL FROM:<a@a.example>", "250", "RCPT TO:<b@b.example>", "250", "DATA", "354")
-					io.WriteString(c, "half\r\n")
+					if _, err := io.WriteString(c, "half\r\n"); err != nil {
+						t.Error(err)
+					}
 				}
 				synctest.Wait()
 				begin := time.Now()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -284,7 +283,7 @@ func newSender(sinks map[string]*sink, edit func(*smtp.Send)) *sender {
 	}
 	s := &sender{sinks: sinks}
 	s.settings.Store(&set)
-	log, _ := serverlog.New(&s.log, "SMTP", slog.Level(serverlog.All))
+	log, _ := serverlog.New(&s.log, "SMTP", serverlog.All)
 	s.Module = smtp.New(&s.settings, dns, func() string { return "mail.example.net" }, &s.stats, log)
 	s.SetDial(func(ctx context.Context, _, address string) (net.Conn, error) {
 		if err := ctx.Err(); err != nil {

@@ -415,7 +415,7 @@ func TestTraceSeesBothSides(t *testing.T) {
 	opt.Trace = func(in bool, line []byte) {
 		lines = append(lines, map[bool]string{true: "C: ", false: "S: "}[in]+string(line))
 	}
-	converse(t, opt, "HELO x\r\nMAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nDATA\r\nsecret\r\n.\r\n\r\nQUIT\r\n")
+	_, _, _ = converse(t, opt, "HELO x\r\nMAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nDATA\r\nsecret\r\n.\r\n\r\nQUIT\r\n")
 	want := []string{
 		"S: 220 mail.example.com ESMTP cgq", "C: HELO x", "S: 250 mail.example.com hello x",
 		"C: MAIL FROM:<a@a>", "S: 250 2.1.0 a@a sender accepted", "C: RCPT TO:<b@b>", "S: 250 2.1.5 b@b recipient accepted",
