@@ -12,8 +12,9 @@
 //	need TOOL...               skips the story where a tool is missing
 //	site                       makes $CGQ_BASE: domain example.org, relay $RELAY, where nobody listens yet
 //	set FILE KEY VALUE         changes a setting in Settings/FILE.toml
+//	dns FILE                   starts a DNS server with the records in FILE, at $DNS; hosts are at $NET.1 and so on
 //	daemon start|stop          starts cgqd, which sets $SMTP and $PID; SIGTERM, which has to end with status 0
-//	daemon term|ended          the two halves of stop
+//	daemon term|ended|died     the two halves of stop; the end with another status
 //	daemon kill|hangup         kill -9; SIGHUP
 //	port VAR                   sets VAR to an address where nobody listens
 //	address VAR                sets VAR to an address of this machine that is not loopback, or skips the story

@@ -120,6 +120,12 @@ func (s *site) daemonDo(ts *testscript.TestScript, args []string) {
 		ts.Check(s.daemon.cmd.Process.Signal(syscall.SIGTERM))
 	case "hangup":
 		ts.Check(s.daemon.cmd.Process.Signal(syscall.SIGHUP))
+	case "died":
+		d := s.daemon
+		s.daemon = nil
+		if err := d.end(0); err == nil || d.cmd.ProcessState.Success() {
+			ts.Fatalf("cgqd has ended with status 0")
+		}
 	case "stop", "kill", "ended":
 		signal := map[string]syscall.Signal{"stop": syscall.SIGTERM, "kill": syscall.SIGKILL}[verb]
 		d := s.daemon

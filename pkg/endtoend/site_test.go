@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/foxcpp/go-mockdns"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +26,8 @@ type site struct {
 	peers  map[string]*peer
 	sink   *sink
 	flood  *flood
-	floods int   // begun so far
+	floods int // begun so far
+	names  *mockdns.Server
 	ports  []int // descriptors that keep addresses
 }
 
@@ -41,6 +43,9 @@ func (s *site) close() {
 	}
 	for _, p := range s.peers {
 		p.stop()
+	}
+	if s.names != nil {
+		_ = s.names.Close()
 	}
 	for _, fd := range s.ports {
 		unix.Close(fd)

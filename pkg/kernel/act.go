@@ -48,6 +48,9 @@ func (k *Kernel) Release(sel queue.Selection, by string, dry bool) (Outcome, err
 	k.mu.Lock()
 	for _, v := range k.hosts(sel, now) {
 		if d, ok := k.state.Delayed(v.Key); ok {
+			if d.Until.After(now) {
+				d.Until = now
+			}
 			hosts = append(hosts, d)
 		}
 	}
@@ -59,8 +62,8 @@ func (k *Kernel) Release(sel queue.Selection, by string, dry bool) (Outcome, err
 	}, hosts)
 }
 
-// act does to all rows of a selection what change says, and takes the delays of
-// hosts back, as one frame.
+// act does to all rows of a selection what change says, and gives hosts their new
+// delays, as one frame.
 func (k *Kernel) act(sel queue.Selection, dry bool, change func(queue.Row) (fact.Fact, bool), hosts []fact.Delay) (out Outcome, err error) {
 	if sel.Empty() {
 		return out, ErrEmpty
@@ -92,7 +95,7 @@ func (k *Kernel) act(sel queue.Selection, dry bool, change func(queue.Row) (fact
 	}
 	stands := make([]spool.Standing, len(hosts))
 	for i, d := range hosts {
-		stands[i].Key = standingKey(queue.Key{Module: d.Module, Queue: d.Queue})
+		stands[i] = standing(d)
 	}
 	n, err := k.ledger.Act(changes, stands)
 	if err == nil {
@@ -171,14 +174,13 @@ func (k *Kernel) Apply(changes ...fact.Change) {
 	kick(k.reported)
 }
 
-// undelay takes delays back, unless another has come meanwhile.
+// undelay ends delays of hosts, unless another has come meanwhile.
 func (k *Kernel) undelay(hosts []fact.Delay) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, d := range hosts {
-		key := queue.Key{Module: d.Module, Queue: d.Queue}
-		if is, ok := k.state.Delayed(key); ok && is.At.Equal(d.At) {
-			k.state.Delay(fact.Delay{Module: d.Module, Queue: d.Queue})
+		if is, ok := k.state.Delayed(queue.Key{Module: d.Module, Queue: d.Queue}); ok && is.At.Equal(d.At) {
+			k.state.Delay(d)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package kernel_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -123,11 +124,14 @@ func TestReleaseLetsEverythingGoNow(t *testing.T) {
 				t.Errorf("dry run: %+v, %v", dry, err)
 			}
 			out, err := k.Release(queue.Selection{States: []queue.Status{queue.Delayed}}, "root", false)
-			if err != nil || out.Queues != 1 || out.Changed != 1 || l.stood["delay SMTP host"] != "" {
-				t.Errorf("release of all delayed: %+v, %v, standing %v", out, err, l.stood)
+			if err != nil || out.Queues != 1 || out.Changed != 1 || !strings.Contains(l.stood["delay SMTP host"], " 1 946684") {
+				t.Errorf("release of all delayed: %+v, %v, standing %v; want one attempt remembered", out, err, l.stood)
+			}
+			if v, _ := k.Host(queue.Key{Module: "SMTP", Queue: "host"}); !v.Until.IsZero() || v.Attempts != 1 {
+				t.Errorf("released: %+v; want no delay, and its attempt", v)
 			}
 			time.Sleep(time.Second)
-			if m.settled[1] != 1 || len(m.settled) != 1 {
+			if m.settled[1] != 1 || len(m.settled) != 1 || l.stood["delay SMTP host"] != "" {
 				t.Errorf("settled %v, want 1 alone", m.settled)
 			}
 			out, err = k.Release(queue.Selection{Modules: []string{"SMTP"}, Queues: []string{"others"}}, "root", false)

@@ -304,5 +304,9 @@ func longest(all []time.Duration) time.Duration {
 	return slices.Max(all)
 }
 
-// key is the name under which the delay of a host queue stands.
+// standing is how the delay of a host queue stands in the journal.
+func standing(d fact.Delay) spool.Standing {
+	return spool.Standing{Key: standingKey(queue.Key{Module: d.Module, Queue: d.Queue}), Value: string(fact.AppendDelay(nil, d))}
+}
+
 func standingKey(k queue.Key) string { return "delay " + k.Module + " " + k.Queue }

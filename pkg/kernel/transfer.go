@@ -83,7 +83,7 @@ func (q *hostQueue) Delay(r mail.Result) {
 	if d.Until = r.After; d.Until.IsZero() {
 		d.Until = now.Add(plan.wait(d.Attempts))
 	}
-	k.write(nil, []spool.Standing{{Key: standingKey(q.key), Value: string(fact.AppendDelay(nil, d))}})
+	k.write(nil, []spool.Standing{standing(d)})
 	k.state.Delay(d)
 	k.mu.Unlock()
 	k.logDelayed(d)

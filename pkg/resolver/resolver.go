@@ -107,6 +107,9 @@ func fault(name string, err error) error {
 	if err == nil || errors.As(err, &dns) && dns.IsNotFound {
 		return fmt.Errorf("%s: %w", name, ErrNoDomain)
 	}
+	if dns != nil { // it names the server of the system, whichever was asked
+		return fmt.Errorf("%s: %w: %s", name, ErrTemporary, dns.Err)
+	}
 	return fmt.Errorf("%s: %w: %w", name, ErrTemporary, err)
 }
 

@@ -96,7 +96,9 @@ func (s *session) Rcpt(_ string, opts *gosmtp.RcptOptions) error {
 	if !to.ASCII() && !s.env.SMTPUTF8 {
 		return reply(553, mail.Status{5, 6, 7}, "the address needs SMTPUTF8")
 	}
-	if to.Domain == "" { // RFC 5321 §4.1.1.3 wants it for postmaster; all others mean us, too
+	// RFC 5321 §4.1.1.3 wants it for postmaster; all others mean us, too, but for the
+	// names that are the Router's own (chapter: NULL or ERROR addresses).
+	if to.Domain == "" && !strings.EqualFold(to.Local, "NULL") && !strings.EqualFold(to.Local, "ERROR") {
 		to.Domain = s.domain
 	}
 	r := mail.Recipient{Address: to}
