@@ -50,7 +50,7 @@ func TestActInFlight(t *testing.T) {
 		var run sync.WaitGroup
 		run.Go(func() { k.Run(ctx, nil, time.Minute) })
 		synctest.Wait()
-		if v, _ := k.Message(1); m.settled[1] != 1 || len(v.Recipients) != 1 || v.Recipients[0].Status != queue.Processing {
+		if v, _ := k.Message(1); m.done(1) != 1 || len(v.Recipients) != 1 || v.Recipients[0].Status != queue.Processing {
 			t.Errorf("in flight: settled %v, %+v; want the other one transferred, and this one Processing", m.settled, v.Recipients)
 		}
 		out, err := k.Reject(sel, "root", "spam", true, false)
@@ -120,18 +120,18 @@ func TestReleaseLetsEverythingGoNow(t *testing.T) {
 			insert(k, 3, "others")
 			time.Sleep(time.Second)
 			dry, err := k.Release(queue.Selection{Queues: []string{"host"}}, "root", true)
-			if err != nil || dry.Queues != 1 || dry.Changed != 1 || m.settled[1] != 0 {
+			if err != nil || dry.Queues != 1 || dry.Changed != 1 || m.done(1) != 0 {
 				t.Errorf("dry run: %+v, %v", dry, err)
 			}
 			out, err := k.Release(queue.Selection{States: []queue.Status{queue.Delayed}}, "root", false)
-			if err != nil || out.Queues != 1 || out.Changed != 1 || !strings.Contains(l.stood["delay SMTP host"], " 1 946684") {
+			if err != nil || out.Queues != 1 || out.Changed != 1 || !strings.Contains(l.standing("delay SMTP host"), " 1 946684") {
 				t.Errorf("release of all delayed: %+v, %v, standing %v; want one attempt remembered", out, err, l.stood)
 			}
 			if v, _ := k.Host(queue.Key{Module: "SMTP", Queue: "host"}); !v.Until.IsZero() || v.Attempts != 1 {
 				t.Errorf("released: %+v; want no delay, and its attempt", v)
 			}
 			time.Sleep(time.Second)
-			if m.settled[1] != 1 || len(m.settled) != 1 || l.stood["delay SMTP host"] != "" {
+			if m.done(1) != 1 || m.done(0) != 1 || l.standing("delay SMTP host") != "" {
 				t.Errorf("settled %v, want 1 alone", m.settled)
 			}
 			out, err = k.Release(queue.Selection{Modules: []string{"SMTP"}, Queues: []string{"others"}}, "root", false)
@@ -139,7 +139,7 @@ func TestReleaseLetsEverythingGoNow(t *testing.T) {
 				t.Errorf("release of the other: %+v, %v; want both messages", out, err)
 			}
 			time.Sleep(time.Second)
-			if len(m.settled) != 3 {
+			if m.done(0) != 3 {
 				t.Errorf("settled %v, want all", m.settled)
 			}
 		})

@@ -66,6 +66,13 @@ func (*memLedger) Open(mail.ID) (io.ReadSeekCloser, error) {
 	return nil, errors.New("no text in this test")
 }
 
+// standing is the value that stands under a key.
+func (l *memLedger) standing(key string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stood[key]
+}
+
 // count is how many facts of a kind were written.
 func (l *memLedger) count(kind string) (n int) {
 	l.mu.Lock()
@@ -101,6 +108,16 @@ func (m *scripted) Transfer(ctx context.Context, q module.Queue) {
 	n := len(m.calls)
 	m.mu.Unlock()
 	m.transfer(ctx, m, n, q)
+}
+
+// done is how often a message, or, for 0, how many messages were settled.
+func (m *scripted) done(id mail.ID) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if id == 0 {
+		return len(m.settled)
+	}
+	return m.settled[id]
 }
 
 // relay settles everything.
@@ -172,11 +189,11 @@ func TestDelayedQueueIsRetriedOnSchedule(t *testing.T) {
 			if v, _ := k.Host(queue.Key{Module: "SMTP", Queue: "example.com"}); v.Attempts != 2 || v.LastError.Text != "connection refused" || v.Until.IsZero() {
 				t.Errorf("after two attempts: %+v", v)
 			}
-			if stood := l.stood["delay SMTP example.com"]; !strings.HasPrefix(stood, "delay SMTP example.com ") || l.count("") != 0 {
+			if stood := l.standing("delay SMTP example.com"); !strings.HasPrefix(stood, "delay SMTP example.com ") || l.count("") != 0 {
 				t.Errorf("standing %q and %d facts, want one standing delay alone", stood, l.count(""))
 			}
 			time.Sleep(2 * time.Hour)
-			if stood := l.stood["delay SMTP example.com"]; stood != "" {
+			if stood := l.standing("delay SMTP example.com"); stood != "" {
 				t.Errorf("the delay still stands: %q", stood)
 			}
 		})
