@@ -197,6 +197,9 @@ func (e *Enqueuer) fault(id mail.ID, err error) error {
 // routes routes all recipients. One that is refused, though it was admitted before,
 // fails, and its sender gets a report; when all are, the message is refused.
 func (e *Enqueuer) routes(ctx context.Context, env *mail.Envelope) ([]fact.Fact, error) {
+	if len(env.Recipients) == 0 {
+		return nil, module.Reject(5, 5, 1, "no recipients")
+	}
 	facts := make([]fact.Fact, 0, len(env.Recipients))
 	refused := 0
 	var last error
@@ -295,13 +298,14 @@ func received(env *mail.Envelope, id mail.ID) []byte {
 	return append(b, '\n')
 }
 
-// comment makes a stranger's word fit for a comment (RFC 5322 §3.2.2).
+// comment makes a stranger's word fit for a comment (RFC 5322 §3.2.2): ASCII, so that
+// it makes no message one that not every host takes.
 func comment(s string) string {
 	if s == "" {
 		return "-"
 	}
 	return strings.Map(func(c rune) rune {
-		if c <= ' ' || c == 0x7f || c == '(' || c == ')' || c == '\\' {
+		if c <= ' ' || c >= 0x7f || c == '(' || c == ')' || c == '\\' {
 			return '_'
 		}
 		return c

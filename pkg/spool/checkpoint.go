@@ -88,6 +88,7 @@ type survey struct {
 func (s *Spool) Checkpoint() error {
 	s.checkpoint.Lock()
 	defer s.checkpoint.Unlock()
+	began := time.Now()
 	v, err := s.survey()
 	if v.through == 0 || err != nil {
 		return err
@@ -98,6 +99,7 @@ func (s *Spool) Checkpoint() error {
 	if err := s.place(v); err != nil {
 		return fmt.Errorf("spool: checkpoint: %w", err)
 	}
+	placed := time.Since(began)
 	if err := each(1, v.gone, s.unlink); err != nil {
 		return fmt.Errorf("spool: checkpoint: %w", err)
 	}
@@ -110,6 +112,8 @@ func (s *Spool) Checkpoint() error {
 	}
 	s.mu.Unlock()
 	err = s.journal.Free(v.through)
+	s.log.Info("checkpoint", "files", len(v.todo), "removed", len(v.gone), "written", placed.Round(time.Millisecond),
+		"took", time.Since(began).Round(time.Millisecond))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.freed)

@@ -39,6 +39,10 @@ type Draft struct {
 // startSize is how much of the text of a spilled draft Start returns at least.
 const startSize = 64 << 10
 
+// maxEnvelope is how many bytes of lines an envelope may have, so that a damaged number
+// cannot make a start read a whole text for one: 600 for each of 100,000 recipients.
+const maxEnvelope = 64 << 20
+
 // Draft begins a message with a new id. The envelope is written down now.
 func (s *Spool) Draft(e *mail.Envelope) (*Draft, error) {
 	id, err := s.newID()
@@ -52,7 +56,10 @@ func (s *Spool) Draft(e *mail.Envelope) (*Draft, error) {
 		d.pool = &b
 	}
 	d.buf = appendEnvelope(append((*d.pool)[:0], make([]byte, headSize)...), e)
-	d.textAt = len(d.buf)
+	if d.textAt = len(d.buf); d.textAt > maxEnvelope {
+		d.Discard()
+		return nil, fmt.Errorf("spool: draft: an envelope of %d bytes, %d are the most", d.textAt, maxEnvelope)
+	}
 	return d, nil
 }
 
@@ -126,10 +133,7 @@ func (d *Draft) flush() error {
 		counted = d.buf[headSize:]
 	}
 	d.sum = crc32.Update(d.sum, castagnoli, counted)
-	if len(d.start) < startSize {
-		text := d.buf[max(0, d.textAt-int(d.done)):] // the envelope is in the first piece
-		d.start = append(d.start, text[:min(len(text), startSize)]...)
-	}
+	d.start = d.Start()
 	n, err := d.file.WriteAt(d.buf, d.done)
 	d.done += int64(n)
 	if d.buf = d.buf[:0]; err != nil {
@@ -141,10 +145,11 @@ func (d *Draft) flush() error {
 // Start returns the first bytes of the text, all of it or at least 64 KiB: enough
 // for a header. It is valid until Commit or Discard.
 func (d *Draft) Start() []byte {
-	if d.file != nil {
-		return d.start
+	if d.file == nil {
+		return d.buf[d.textAt:]
 	}
-	return d.buf[d.textAt:]
+	text := d.buf[max(0, d.textAt-int(d.done)):] // the envelope is in the first piece
+	return append(d.start[:len(d.start):len(d.start)], text[:min(len(text), max(0, startSize-len(d.start)))]...)
 }
 
 // Size is the length of the text so far, in bytes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -58,8 +59,10 @@ type head struct {
 	sum    uint32
 }
 
+var version = regexp.MustCompile(`^V [1-9][0-9]* `)
+
 func parseHead(b []byte, id mail.ID) (h head, err error) {
-	if len(b) >= 4 && string(b[:2]) == "V " && string(b[:4]) != "V 1 " && b[2] >= '1' && b[2] <= '9' {
+	if v := version.Find(b); v != nil && string(v) != "V 1 " {
 		return h, fmt.Errorf("message %d: %w", id, ErrVersion)
 	}
 	var same uint64
@@ -67,7 +70,8 @@ func parseHead(b []byte, id mail.ID) (h head, err error) {
 		return h, fmt.Errorf("message %d: %w: shorter than its first line", id, ErrDamaged)
 	}
 	_, err = fmt.Sscanf(string(b[:headSize]), headFormat+sumFormat, &same, &h.textAt, &h.text, &h.sum)
-	if err != nil || mail.ID(same) != id || h.textAt < headSize || h.text < 0 {
+	if err != nil || h.textAt < headSize || h.text < 0 ||
+		!bytes.Equal(b[:headSize], fmt.Appendf(nil, headFormat+sumFormat, uint64(id), h.textAt, h.text, h.sum)) {
 		return h, fmt.Errorf("message %d: %w: its first line is not one of ours", id, ErrDamaged)
 	}
 	return h, nil
@@ -202,17 +206,28 @@ func alike(before, f fact.Fact) (rcpt int, same bool) {
 	return 0, false
 }
 
-func again(f fact.Fact, rcpt int) fact.Fact {
-	switch f := f.(type) {
+// again reads a line "number rcpt=", without its =: the fact before it, of another
+// recipient.
+func again(before fact.Fact, line string) (number int, f fact.Fact, ok bool) {
+	n, r, _ := strings.Cut(line, " ")
+	number, err1 := strconv.Atoi(n)
+	rcpt, err2 := strconv.Atoi(r)
+	if err1 != nil || err2 != nil || number < 1 || rcpt < 0 || rcpt > maxRcpt {
+		return 0, nil, false
+	}
+	switch f := before.(type) {
 	case fact.Rejected:
 		f.Rcpt = rcpt
-		return f
+		return number, f, true
 	case fact.Freed:
 		f.Rcpt = rcpt
-		return f
+		return number, f, true
 	}
-	return f
+	return 0, nil, false
 }
+
+// maxRcpt is the highest number of a recipient that a fact takes.
+const maxRcpt = 1 << 20
 
 // A numbered change is one line of a batch.
 type numbered struct {
@@ -240,11 +255,9 @@ func parseBatch(b []byte) (all []numbered, stands []Standing, err error) {
 		}
 		c := numbered{Change: fact.Change{ID: n}}
 		if same, ok := strings.CutSuffix(rest, "="); ok && strings.Count(same, " ") == 1 {
-			var rcpt int
-			if _, err := fmt.Sscanf(same, "%d %d", &c.number, &rcpt); err != nil {
+			if c.number, c.Fact, ok = again(before, same); !ok {
 				return nil, nil, fmt.Errorf("%w: %q", fact.ErrText, raw)
 			}
-			c.Fact = again(before, rcpt)
 		} else {
 			l, text, ok := parseLine([]byte(rest))
 			if !ok {

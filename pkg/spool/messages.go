@@ -71,14 +71,25 @@ func (s *Spool) Open(id mail.ID) (io.ReadSeekCloser, error) {
 			return youngText{bytes.NewReader(image[textAt:])}, nil
 		}
 		f, err := s.fs.Open(s.name(id, suffix(draft)))
-		if errors.Is(err, fs.ErrNotExist) && draft {
-			continue // a checkpoint has just given it its name
+		if errors.Is(err, fs.ErrNotExist) && draft { // a checkpoint has just given it its name
+			f, err = s.fs.Open(s.name(id, ".msg"))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("spool: message %d: %w", id, err)
 		}
+		if draft && s.promoted(m) { // what has the temporary name now may be its next file, half written
+			f.Close()
+			continue
+		}
 		return text{io.NewSectionReader(f, textAt, length), f}, nil
 	}
+}
+
+// promoted says that the file of a message has its final name for good.
+func (s *Spool) promoted(m *message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !m.draft
 }
 
 func suffix(draft bool) string {

@@ -97,7 +97,7 @@ func (s *Spool) compose(p *placing, u unfiled) (err error) {
 	case image != nil:
 		return s.create(p, append(image[:len(image):len(image)], u.lines...), anew)
 	case anew:
-		return s.remake(p, draft, u.lines)
+		return s.remake(p, m, draft, u.lines)
 	}
 	return s.grow(p, draft, u.lines)
 }
@@ -142,18 +142,25 @@ func (s *Spool) create(p *placing, b []byte, anew bool) (err error) {
 	return err
 }
 
-// remake writes a file anew that a failed sync has made doubtful, with more facts.
-func (s *Spool) remake(p *placing, draft bool, lines []byte) error {
+// remake writes a file anew that a failed write or sync has made doubtful, with more
+// facts.
+func (s *Spool) remake(p *placing, m *message, draft bool, lines []byte) error {
 	if draft {
 		if err := s.promote(p.id); err != nil {
 			return err
 		}
+		s.mu.Lock()
+		m.draft = false // or the next try would take the new file, half written, for it
+		s.mu.Unlock()
 	}
 	b, err := s.slurp(s.name(p.id, ".msg"))
 	if err != nil {
 		return err
 	}
-	return s.create(p, append(fill(b), lines...), true)
+	if int64(len(b)) < p.size {
+		return fmt.Errorf("%w: %d bytes, there were %d", ErrDamaged, len(b), p.size)
+	}
+	return s.create(p, append(fill(b[:p.size]), lines...), true) // without what the failed write has left
 }
 
 // promote gives a draft its final name, durably: its text has no other place, and

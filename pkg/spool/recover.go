@@ -49,6 +49,7 @@ type finding struct {
 	env   []byte // envelope lines
 	start []byte // of the text
 	lines []line // by number
+	torn  bool   // the lines of the file do not end as they were written
 }
 
 // A recovering spool is a spool while Open reads it.
@@ -122,6 +123,10 @@ func (r *recovering) recover() (*Recovery, error) {
 	return rec, nil
 }
 
+// maxID is the highest id there can be: a fact takes no higher one, and a ceiling above
+// it still is a number.
+const maxID = 1 << 62
+
 // readCeiling reads the id ceiling and the identity of the spool, or makes them.
 func (r *recovering) readCeiling() error {
 	name := path.Join(r.dir, "ids")
@@ -139,7 +144,7 @@ func (r *recovering) readCeiling() error {
 	}
 	ceiling, rest, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
 	n, err := strconv.ParseUint(ceiling, 10, 64)
-	if err != nil || rest == "" || strings.ContainsAny(rest, " /\n") {
+	if err != nil || n > maxID || rest == "" || strings.ContainsAny(rest, " /\n") {
 		return fmt.Errorf("%s: not a number and an identity: %q; write a number above every id ever used, a space and a word", name, b)
 	}
 	r.last, r.ceiling, r.identity = mail.ID(n), mail.ID(n), rest
@@ -160,8 +165,12 @@ func (r *recovering) index(folder string) error {
 			stem = strings.TrimSuffix(name, ".tmp")
 		}
 		id, ok := mail.ParseID(stem)
-		if !ok || file != r.name(id, suffix(tmp)) {
+		if !ok || id > maxID || file != r.name(id, suffix(tmp)) {
 			r.damage = append(r.damage, fmt.Errorf("%s: %w: it has no name of ours here; left alone", file, ErrDamaged))
+			continue
+		}
+		if tmp && !r.regular(file) {
+			r.damage = append(r.damage, fmt.Errorf("%s: %w; left alone", file, disk.ErrNotRegular))
 			continue
 		}
 		if tmp {
@@ -184,6 +193,15 @@ func (r *recovering) index(folder string) error {
 	return nil
 }
 
+// regular says whether a name stands for a file, if for anything.
+func (r *recovering) regular(name string) bool {
+	f, err := r.fs.Open(name)
+	if err == nil {
+		f.Close()
+	}
+	return !errors.Is(err, disk.ErrNotRegular)
+}
+
 // readFile reads a message file and believes it, or says why not.
 func (r *recovering) readFile(id mail.ID, name string) (*finding, error) {
 	f, err := r.fs.Open(name)
@@ -204,7 +222,7 @@ func (r *recovering) readFile(id mail.ID, name string) (*finding, error) {
 		return nil, err
 	}
 	end := int64(h.textAt) + h.text
-	if end > size || h.textAt > 16<<20 {
+	if end > size || h.textAt > maxEnvelope {
 		return nil, fmt.Errorf("message %d: %w: %d bytes, its first line says %d", id, ErrDamaged, size, end)
 	}
 	fi := &finding{m: &message{textAt: int32(h.textAt), text: h.text, size: size}}
@@ -223,9 +241,8 @@ func (r *recovering) readFile(id mail.ID, name string) (*finding, error) {
 	}
 	var whole bool
 	fi.lines, whole = parseLines(tail)
-	if fi.sort(); !whole || size%sector != 0 {
-		fi.m.oldest = 1 // what is torn is cut by writing the file anew
-	}
+	fi.sort()
+	fi.torn = !whole || size%sector != 0
 	return fi, nil
 }
 
@@ -370,6 +387,11 @@ func (r *recovering) judge() *Recovery {
 			continue
 		}
 		f := Found{ID: id, Envelope: env, Size: fi.m.text, Subject: Subject(fi.start)}
+		// What a crash has torn the journal still holds, and the file is written anew from it.
+		if fi.torn && fi.m.oldest == 0 {
+			f.Hold = "its last facts may be lost"
+			fi.m.anew = true // what comes after does not go behind half a line
+		}
 		for i, l := range fi.lines {
 			_, text, _ := parseLine(bytes.TrimSuffix(l.raw, []byte("\n")))
 			v, err := fact.Parse(text)
@@ -412,7 +434,11 @@ func (r *recovering) setAside() error {
 	for _, id := range slices.Sorted(maps.Keys(r.bad)) {
 		r.damage = append(r.damage, fmt.Errorf("%w; what there is of it goes to %s", r.bad[id], damaged))
 		for _, suffix := range []string{".msg", ".tmp"} {
-			err := r.moveAside(r.name(id, suffix), path.Join(damaged, id.String()+suffix))
+			name := r.name(id, suffix)
+			if !r.regular(name) {
+				continue // left alone
+			}
+			err := r.moveAside(name, path.Join(damaged, id.String()+suffix))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}

@@ -1,0 +1,218 @@
+package enqueuer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cgq/pkg/dequeuer"
+	"cgq/pkg/disk/crashdisk"
+	"cgq/pkg/enqueuer"
+	"cgq/pkg/journal"
+	"cgq/pkg/kernel"
+	"cgq/pkg/mail"
+	"cgq/pkg/module"
+	"cgq/pkg/queue"
+	"cgq/pkg/router"
+	"cgq/pkg/spool"
+	"cgq/pkg/stats"
+)
+
+// A destination is a module that knows its Accounts, or, with none, takes whatever is
+// left and leaves this server. It delivers everything, and notes that.
+type destination struct {
+	name  string
+	mu    sync.Mutex
+	knows map[string]bool // local parts at here.example; nil: it is the way out
+	fault error           // of Claim
+	got   []string        // "ID source recipient", in order
+}
+
+func (d *destination) Name() string { return d.name }
+
+func (d *destination) Claim(_ context.Context, a mail.Address, final bool) (module.Route, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.knows == nil && !final, d.knows != nil && a.Domain != "here.example":
+		return module.Route{}, module.ErrNotMine
+	case d.fault != nil:
+		return module.Route{}, d.fault
+	case d.knows == nil:
+		return module.Route{Queue: a.Domain, Address: a, Relay: true}, nil
+	case !d.knows[a.Local]:
+		return module.Route{}, module.Reject(5, 1, 1, "account unknown")
+	}
+	return module.Route{Queue: a.String(), Address: a}, nil
+}
+
+func (d *destination) Transfer(ctx context.Context, q module.Queue) {
+	for t := range q.Due(ctx) {
+		for i, r := range t.Recipients {
+			d.mu.Lock()
+			d.got = append(d.got, t.ID.String()+" "+t.Envelope.Source.String()+" "+r.To.String())
+			d.mu.Unlock()
+			t.Settle(i, mail.Result{Action: mail.Delivered, Text: "delivered"})
+		}
+	}
+}
+
+func (d *destination) delivered() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.got)
+}
+
+// A site is one process: an Enqueuer with all that is below it, over a disk.
+type site struct {
+	*enqueuer.Enqueuer
+	disk     *crashdisk.Disk
+	spool    *spool.Spool
+	found    *spool.Recovery
+	kernel   *kernel.Kernel
+	here     *destination
+	away     *destination
+	settings enqueuer.Settings // set before the first message
+	clients  []netip.Prefix
+	log      lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// small journals have room for some dozen messages; texts over 4 KiB go to files.
+var small = spool.Options{Journal: journal.Options{SegmentSize: 128 << 10, Segments: 4}, InlineLimit: 4 << 10, Syncers: 2}
+
+// newSite starts one on a disk. Its Accounts are ann and bob at here.example.
+func newSite(t *testing.T, d *crashdisk.Disk) *site {
+	t.Helper()
+	s := &site{disk: d, settings: enqueuer.Defaults(),
+		here: &destination{name: "LOCAL", knows: map[string]bool{"ann": true, "bob": true}},
+		away: &destination{name: "SMTP"}}
+	var err error
+	if s.spool, s.found, err = spool.Open(d, "Queue", small, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(&s.log, nil))
+	s.kernel = kernel.New(s.spool, func(string) kernel.Plan {
+		return kernel.Plan{Limits: queue.Limits{Channels: 10, QueueChannels: 1}, Retry: []time.Duration{time.Hour}}
+	}, kernel.Logs{Queue: log, Dequeuer: log}, s.here, s.away)
+	domain := func() string { return "here.example" }
+	settings := new(atomic.Pointer[enqueuer.Settings])
+	settings.Store(&s.settings)
+	s.Enqueuer = enqueuer.New(s.spool, router.New(domain, nil, s.here, s.away), s.kernel, settings,
+		enqueuer.Server{MainDomain: domain, Clients: func() []netip.Prefix { return s.clients }}, &stats.Set{}, log, log)
+	return s
+}
+
+// run lets kernel and Dequeuer work until they have nothing left to do; in a bubble.
+func (s *site) run(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var parts sync.WaitGroup
+	dq := dequeuer.New(s.kernel, s.Enqueuer, s.spool.Open, func() string { return "here.example" },
+		slog.New(slog.NewTextHandler(&s.log, nil)))
+	parts.Go(func() { dq.Run(ctx) })
+	parts.Go(func() { s.kernel.Run(ctx, s.Enqueuer, time.Minute) })
+	time.Sleep(10 * time.Minute)
+	cancel()
+	parts.Wait()
+}
+
+// dies closes the spool as it is, and starts another process on what is found.
+func (s *site) dies(t *testing.T) *site {
+	t.Helper()
+	if err := s.spool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return newSite(t, s.disk)
+}
+
+// nothingLeft says that no trace of a message is left, in the queue or on the disk.
+func (s *site) nothingLeft(t *testing.T) {
+	t.Helper()
+	var files []string
+	for _, suffix := range []string{".msg", ".tmp"} {
+		for name := range s.disk.Files(suffix) {
+			files = append(files, name)
+		}
+	}
+	if n := s.kernel.Len(); n > 0 || s.spool.Load().Messages > 0 || len(files) > 0 {
+		t.Errorf("%d messages in the queue, %d in the spool, files %v; want nothing left", n, s.spool.Load().Messages, files)
+	}
+}
+
+func address(s string) mail.Address {
+	a, err := mail.ParsePath(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// from is an envelope of a peer.
+func from(source mail.Source, peer string, to ...string) *mail.Envelope {
+	e := &mail.Envelope{Source: source, ReturnPath: address("sender@away.example"), Trace: mail.Trace{Helo: "client", With: "ESMTP"}}
+	if peer != "" {
+		e.Peer = netip.MustParseAddr(peer)
+	}
+	for _, a := range to {
+		e.Recipients = append(e.Recipients, mail.Recipient{Address: address(a)})
+	}
+	return e
+}
+
+// submit submits a short message.
+func (s *site) submit(t *testing.T, e *mail.Envelope) (mail.ID, error) {
+	t.Helper()
+	return s.Submit(t.Context(), e, strings.NewReader("Subject: hello\n\ntext\n"))
+}
+
+func (s *site) text(t *testing.T, id mail.ID) string {
+	t.Helper()
+	r, err := s.spool.Open(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// refused holds an error against the enhanced status of the rejection that it has to be.
+func refused(t *testing.T, what string, err error, status mail.Status) {
+	t.Helper()
+	var r *module.Rejection
+	if !errors.As(err, &r) || r.Result.Status != status || r.Result.Text == "" {
+		t.Errorf("%s = %v, want a rejection with %s and a text", what, err, status)
+	}
+	if ok := r != nil && (r.Result.Action == mail.Delayed) == (status[0] == 4); r != nil && !ok {
+		t.Errorf("%s: %s is %s", what, status, r.Result.Action)
+	}
+}
