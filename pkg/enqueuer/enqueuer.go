@@ -82,6 +82,9 @@ func (e *Enqueuer) Admit(_ context.Context, _ *mail.Envelope) error {
 	if limit := e.settings.Load().QueueLimit; limit > 0 && e.kernel.Len() >= limit {
 		return module.Reject(4, 3, 1, "the queue is full, try again later")
 	}
+	if e.spool.Admit() != nil { // its log says why
+		return module.Reject(4, 3, 1, "insufficient system storage, try again later")
+	}
 	return nil
 }
 
@@ -232,7 +235,8 @@ func discarded(rcpt int, at time.Time) fact.Settled {
 
 // Resume resubmits a message that a start has found (chapter: When the Server
 // restarts, the Enqueuer component finds all files with the .msg extension). Its
-// recipients that are not done are routed by today's table (SPOOL R4).
+// recipients that are not done are routed by today's table (SPOOL R4). None of a held
+// message ends here: it may have ended before, and that be lost.
 func (e *Enqueuer) Resume(ctx context.Context, f spool.Found) {
 	now := time.Now()
 	done := map[int]bool{}
@@ -255,15 +259,18 @@ func (e *Enqueuer) Resume(ctx context.Context, f spool.Found) {
 		}
 		to, err := e.router.Route(ctx, r.Address) // whether it may was asked when it came
 		var rejection *module.Rejection
+		old, routed := was[i]
 		switch {
-		case errors.As(err, &rejection) && rejection.Result.Action == mail.Failed:
-			refused = append(refused, fact.Settled{Rcpt: i, At: now, Result: rejection.Result})
-		case err != nil: // nobody knows just now: it goes the old way
-			routes = append(routes, was[i])
-		case to.Null():
-			refused = append(refused, discarded(i, now))
-		default:
+		case err == nil && !to.Null():
 			routes = append(routes, fact.Routed{Rcpt: i, Module: to.Module, Queue: to.Queue, Address: to.Address})
+		case err == nil && f.Hold == "":
+			refused = append(refused, discarded(i, now))
+		case errors.As(err, &rejection) && rejection.Result.Action == mail.Failed && f.Hold == "":
+			refused = append(refused, fact.Settled{Rcpt: i, At: now, Result: rejection.Result})
+		case routed: // nobody knows just now: it goes the old way
+			routes = append(routes, old)
+		default:
+			e.log.Error(r.Address.Path()+" is in no queue before the next start: it cannot be routed", "id", f.ID, "err", err)
 		}
 	}
 	e.kernel.Restore(queue.Message{ID: f.ID, Envelope: f.Envelope, Subject: f.Subject, Size: f.Size, Hold: f.Hold, Repeated: true},

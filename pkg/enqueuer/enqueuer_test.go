@@ -165,7 +165,6 @@ func TestQueueLimit(t *testing.T) {
 func TestNull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, crashdisk.New(-1))
-		defer s.spool.Close()
 		id, err := s.submit(t, from(mail.SMTP, "203.0.113.7", "NULL"))
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +195,6 @@ func TestError(t *testing.T) {
 func TestOneOfSeveralIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, crashdisk.New(-1))
-		defer s.spool.Close()
 		e := from(mail.SMTP, "127.0.0.1", "ann@here.example", "bob@here.example", "carl@away.example")
 		e.ReturnPath = address("ann@here.example")
 		delete(s.here.knows, "bob")
@@ -327,7 +325,6 @@ func TestAcceptedSurvivesPowerLoss(t *testing.T) {
 func TestJournalIsFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, crashdisk.New(-1))
-		defer s.spool.Close()
 		taken := 0
 		var err error
 		for ; err == nil && taken < 10_000; taken++ {
@@ -372,13 +369,12 @@ func TestJournalIsBroken(t *testing.T) {
 		if log := s.log.String(); !strings.Contains(log, "cannot take a message") {
 			t.Errorf("the log does not say it: %s", log)
 		}
-		s.spool.Close()
+		_ = s.close()                 // it is broken
 		for seed := range uint64(8) { // it may be found, as nobody was told the contrary; whole, then
 			next := newSite(t, s.disk.Restart(rand.New(rand.NewPCG(seed, 0))))
 			if n := len(next.found.Messages); len(next.found.Damage) > 0 || n > 1 || n == 1 && len(next.found.Messages[0].Facts) != 1 {
 				t.Errorf("seed %d: found %+v", seed, next.found)
 			}
-			next.spool.Close()
 		}
 	})
 }

@@ -2,6 +2,7 @@ package enqueuer_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -34,7 +35,11 @@ type destination struct {
 	mu    sync.Mutex
 	knows map[string]bool // local parts at here.example; nil: it is the way out
 	fault error           // of Claim
+	relay string          // its one queue; empty: the domain
+	asked []string        // by Claim, of what is its own
 	got   []string        // "ID source recipient", in order
+	// repeated are the messages that it may have had before, as it was told.
+	repeated map[mail.ID]bool
 }
 
 func (d *destination) Name() string { return d.name }
@@ -42,13 +47,16 @@ func (d *destination) Name() string { return d.name }
 func (d *destination) Claim(_ context.Context, a mail.Address, final bool) (module.Route, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if own := (d.knows != nil) == (a.Domain == "here.example"); own && final == (d.knows == nil) {
+		d.asked = append(d.asked, a.String())
+	}
 	switch {
 	case d.knows == nil && !final, d.knows != nil && a.Domain != "here.example":
 		return module.Route{}, module.ErrNotMine
 	case d.fault != nil:
 		return module.Route{}, d.fault
 	case d.knows == nil:
-		return module.Route{Queue: a.Domain, Address: a, Relay: true}, nil
+		return module.Route{Queue: cmp.Or(d.relay, a.Domain), Address: a, Relay: true}, nil
 	case !d.knows[a.Local]:
 		return module.Route{}, module.Reject(5, 1, 1, "account unknown")
 	}
@@ -59,6 +67,7 @@ func (d *destination) Transfer(ctx context.Context, q module.Queue) {
 	for t := range q.Due(ctx) {
 		for i, r := range t.Recipients {
 			d.mu.Lock()
+			d.repeated[t.ID] = t.Repeated
 			d.got = append(d.got, t.ID.String()+" "+t.Envelope.Source.String()+" "+r.To.String())
 			d.mu.Unlock()
 			t.Settle(i, mail.Result{Action: mail.Delivered, Text: "delivered"})
@@ -77,6 +86,7 @@ type site struct {
 	*enqueuer.Enqueuer
 	disk     *crashdisk.Disk
 	spool    *spool.Spool
+	close    func() error // once
 	found    *spool.Recovery
 	kernel   *kernel.Kernel
 	here     *destination
@@ -110,12 +120,14 @@ var small = spool.Options{Journal: journal.Options{SegmentSize: 128 << 10, Segme
 func newSite(t *testing.T, d *crashdisk.Disk) *site {
 	t.Helper()
 	s := &site{disk: d, settings: enqueuer.Defaults(),
-		here: &destination{name: "LOCAL", knows: map[string]bool{"ann": true, "bob": true}},
-		away: &destination{name: "SMTP"}}
+		here: &destination{name: "LOCAL", knows: map[string]bool{"ann": true, "bob": true}, repeated: map[mail.ID]bool{}},
+		away: &destination{name: "SMTP", repeated: map[mail.ID]bool{}}}
 	var err error
 	if s.spool, s.found, err = spool.Open(d, "Queue", small, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	s.close = sync.OnceValue(s.spool.Close)
+	t.Cleanup(func() { _ = s.close() })
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.kernel = kernel.New(s.spool, func(string) kernel.Plan {
 		return kernel.Plan{Limits: queue.Limits{Channels: 10, QueueChannels: 1}, Retry: []time.Duration{time.Hour}}
@@ -145,7 +157,7 @@ func (s *site) run(t *testing.T) {
 // dies closes the spool as it is, and starts another process on what is found.
 func (s *site) dies(t *testing.T) *site {
 	t.Helper()
-	if err := s.spool.Close(); err != nil {
+	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
 	return newSite(t, s.disk)

@@ -86,7 +86,12 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config) (s *serve
 	}
 	began := time.Now()
 	var found *spool.Recovery
-	if s.spool, found, err = spool.Open(fsys, "Queue", c.Queue.Journal.options(), s.log.Logger("TEMPFILE")); err != nil {
+	options := c.Queue.Journal.options()
+	options.Free = func() (free spool.Space, err error) {
+		free.Bytes, free.Inodes, free.Counts, err = fsys.Free()
+		return free, err
+	}
+	if s.spool, found, err = spool.Open(fsys, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
 		return s, err
 	}
 	for _, damage := range found.Damage {

@@ -115,6 +115,8 @@ type Journal struct {
 	Age         settings.Duration `toml:"journal_age" doc:"how long a message stays without a file of its own, 100ms to 1h"`
 	Memory      settings.Size     `toml:"journal_memory" doc:"bytes of memory for the texts of messages without a file, 1M to 16G"`
 	InlineLimit settings.Size     `toml:"inline_limit" doc:"larger messages get their file at once, 4K to 512K"`
+	MinBytes    settings.Size     `toml:"minimum_free_space" doc:"with less free on the file system of the Queue no new mail is accepted, reports excepted; room for all that has no file yet comes on top; 0 to 1T"`
+	MinInodes   int64             `toml:"minimum_free_inodes" doc:"likewise for inodes, 0 to 1000000000"`
 }
 
 const segment = 16 * settings.MiB
@@ -130,13 +132,18 @@ func (j *Journal) Validate() error {
 		return fmt.Errorf("journal_memory: %s is not between 1M and 16G", j.Memory)
 	case j.InlineLimit < 4*settings.KiB || j.InlineLimit > 512*settings.KiB:
 		return fmt.Errorf("inline_limit: %s is not between 4K and 512K", j.InlineLimit)
+	case j.MinBytes < 0 || j.MinBytes > settings.TiB:
+		return fmt.Errorf("minimum_free_space: %s is not between 0 and 1T", j.MinBytes)
+	case j.MinInodes < 0 || j.MinInodes > 1_000_000_000:
+		return fmt.Errorf("minimum_free_inodes: %d is not between 0 and 1000000000", j.MinInodes)
 	}
 	return nil
 }
 
 func (j *Journal) options() spool.Options {
 	return spool.Options{Journal: journal.Options{SegmentSize: int64(segment), Segments: int(j.Size / segment)},
-		Age: j.Age.D(), Memory: int64(j.Memory), InlineLimit: int(j.InlineLimit)}
+		Age: j.Age.D(), Memory: int64(j.Memory), InlineLimit: int(j.InlineLimit),
+		MinBytes: int64(j.MinBytes), MinInodes: j.MinInodes}
 }
 
 // settingsDir is below the base directory.
@@ -159,7 +166,8 @@ func defaults() *config {
 		General: General{MainDomain: "localhost", Clients: []string{}},
 		Log:     Logging{Level: "3", Levels: map[string]string{}},
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Journal: Journal{
-			Size: 16 * segment, Age: settings.Duration(2 * time.Second), Memory: 256 * settings.MiB, InlineLimit: 256 * settings.KiB}},
+			Size: 16 * segment, Age: settings.Duration(2 * time.Second), Memory: 256 * settings.MiB, InlineLimit: 256 * settings.KiB,
+			MinBytes: 64 * settings.MiB, MinInodes: 1000}},
 		SMTP:  smtp.Defaults(),
 		Local: local.Defaults(),
 	}

@@ -60,6 +60,10 @@ type Options struct {
 	Memory      int64         // bytes of texts without a file (journal_memory); 256 MiB
 	InlineLimit int           // bytes; larger texts never stand in the journal (inline_limit); 256 KiB
 	Syncers     int           // files that are synced at the same time; 64
+
+	Free      func() (Space, error) // asks the file system; nil: it is not asked
+	MinBytes  int64                 // to be left free (minimum_free_space)
+	MinInodes int64                 // to be left free (minimum_free_inodes)
 }
 
 func (o *Options) setDefaults(frame int) {
@@ -98,6 +102,7 @@ type Spool struct {
 	identity string
 	scratch  sync.Pool     // *[]byte, for drafts
 	due      chan struct{} // capacity 1: a checkpoint may be due
+	space    meter
 
 	checkpoint sync.Mutex // one at a time; taken before mu
 
