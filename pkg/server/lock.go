@@ -13,8 +13,9 @@ import (
 )
 
 // lock claims the base directory for this process (Queue/lock). The lock ends with
-// the process, however that ends. Another that has it is named.
-func lock(base string) (release func(), err error) {
+// the process, however that ends. Another that has it is named. What it makes belongs
+// to the user that the server is about to become.
+func lock(base string, as *identity) (release func(), err error) {
 	dir := filepath.Join(base, "Queue")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -28,6 +29,9 @@ func lock(base string) (release func(), err error) {
 		who, _ := io.ReadAll(io.LimitReader(f, 32))
 		f.Close()
 		return nil, fmt.Errorf("%s is in use by cgqd with process id %s: stop that one first", base, strings.TrimSpace(string(who)))
+	}
+	if err == nil && as != nil && os.Geteuid() == 0 {
+		err = errors.Join(os.Chown(dir, as.uid, as.gid), f.Chown(as.uid, as.gid))
 	}
 	if err == nil {
 		err = f.Truncate(0)

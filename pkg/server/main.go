@@ -177,7 +177,14 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("settings:\n%w", err)
 	}
-	release, err := lock(base)
+	as, err := lookUp(c.General.User)
+	if err == nil {
+		err = as.own(base)
+	}
+	if err != nil {
+		return err
+	}
+	release, err := lock(base, as)
 	if err != nil {
 		return err
 	}
@@ -188,7 +195,14 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	s, err := build(ctx, base, fsys, c)
+	listeners, err := listen(c)
+	if err != nil {
+		return err
+	}
+	if err := as.become(); err != nil {
+		return err
+	}
+	s, err := build(ctx, base, fsys, c, listeners)
 	if err != nil {
 		return err
 	}

@@ -60,9 +60,26 @@ type server struct {
 	state     atomic.Value // string: what it is doing
 }
 
-// build makes all parts, recovers the Queue, and binds. Nothing is delivered yet.
-func build(ctx context.Context, base string, fsys *disk.OS, c *config) (s *server, err error) {
-	s = &server{base: base, fs: fsys}
+// listen binds. An address in use is found out before anything is done; and for a low
+// port it takes root, whose rights are given up next.
+func listen(c *config) (all []net.Listener, err error) {
+	for _, address := range c.SMTP.Receive.Listen {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+			return nil, fmt.Errorf("Settings/smtp.toml: receive.listen: %w", err)
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// build makes all parts around the bound listeners, and recovers the Queue. Nothing is
+// delivered yet.
+func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners []net.Listener) (s *server, err error) {
+	s = &server{base: base, fs: fsys, listeners: listeners}
 	s.state.Store("starting")
 	s.use(c)
 	standard, own := c.Log.parse()
@@ -76,14 +93,6 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config) (s *serve
 			err = errors.Join(err, s.close())
 		}
 	}()
-	// Bound first: an address in use is found out before anything is done.
-	for _, address := range c.SMTP.Receive.Listen {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return s, fmt.Errorf("Settings/smtp.toml: receive.listen: %w", err)
-		}
-		s.listeners = append(s.listeners, l)
-	}
 	began := time.Now()
 	var found *spool.Recovery
 	options := c.Queue.Journal.options()

@@ -28,6 +28,7 @@ import (
 type General struct {
 	MainDomain string   `toml:"main_domain" doc:"the name of this server: in greetings, Received fields and reports (chapter: main domain)"`
 	Clients    []string `toml:"client_ip_addresses" doc:"networks whose hosts may have mail relayed, as in 192.0.2.0/24; hosts on this machine always may (chapter: Client IP Addresses)"`
+	User       string   `toml:"user" doc:"the user that cgqd becomes when root starts it, as soon as it has its addresses; the base directory must belong to him; empty: it stays who it is"`
 	Resolver   string   `toml:"resolver" doc:"address of the DNS server, host:port; empty: that of the operating system"`
 }
 
@@ -40,6 +41,9 @@ func (g *General) Validate() error {
 		if _, err := parsePrefix(c); err != nil {
 			return fmt.Errorf("client_ip_addresses: %q is neither a network, as 192.0.2.0/24, nor an address", c)
 		}
+	}
+	if _, err := lookUp(g.User); err != nil {
+		return fmt.Errorf("user: %w", err)
 	}
 	if g.Resolver != "" {
 		if _, err := netip.ParseAddrPort(g.Resolver); err != nil {
@@ -213,6 +217,9 @@ func (c *config) later(old *config) (all []string) {
 	}
 	if c.Queue.Journal != old.Queue.Journal {
 		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal")
+	}
+	if c.General.User != old.General.User {
+		all = append(all, filepath.Join(settingsDir, "server.toml")+": user")
 	}
 	if c.General.Resolver != old.General.Resolver {
 		all = append(all, filepath.Join(settingsDir, "server.toml")+": resolver")
