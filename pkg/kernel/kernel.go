@@ -32,11 +32,19 @@ type Ledger interface {
 	// at all. They never wait for the disk.
 	Append(changes ...fact.Change) (journal.Number, error)
 	Act(changes []fact.Change, stands []spool.Standing) (journal.Number, error)
+	// Reserve returns room for so many frames of facts, or an error matching
+	// [spool.ErrFull]: who has it can record what he does, however full it gets.
+	Reserve(frames int) (spool.Room, error)
 	// Wait returns nil when everything up to the number survives power loss. Nobody
 	// calls it holding a lock.
 	Wait(n journal.Number) error
 	// Open returns the text of a message. Close it.
 	Open(id mail.ID) (io.ReadSeekCloser, error)
+}
+
+// A writer takes observations: the ledger, or the room of a lease.
+type writer interface {
+	Act(changes []fact.Change, stands []spool.Standing) (journal.Number, error)
 }
 
 // A Begetter submits a message and records the facts about those that it came of,
@@ -137,7 +145,7 @@ func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Route
 	}
 	k.mu.Unlock()
 	for _, s := range refused {
-		k.observe(fact.Change{ID: m.ID, Fact: s})
+		k.observe(k.ledger, fact.Change{ID: m.ID, Fact: s})
 	}
 	kick(k.changed)
 	kick(k.reported)
@@ -246,9 +254,9 @@ func kick(c chan struct{}) {
 
 // observe appends and applies what has happened. It is true even if it cannot be
 // written: then a restart may repeat a transfer.
-func (k *Kernel) observe(changes ...fact.Change) {
+func (k *Kernel) observe(to writer, changes ...fact.Change) {
 	k.mu.Lock()
-	k.write(changes, nil)
+	k.write(to, changes, nil)
 	var one [1]settled // most changes are of one recipient
 	done := one[:0]
 	for _, c := range changes {
@@ -263,8 +271,8 @@ func (k *Kernel) observe(changes ...fact.Change) {
 }
 
 // write appends observations. The caller holds mu.
-func (k *Kernel) write(changes []fact.Change, stands []spool.Standing) {
-	n, err := k.ledger.Act(changes, stands)
+func (k *Kernel) write(to writer, changes []fact.Change, stands []spool.Standing) {
+	n, err := to.Act(changes, stands)
 	if err != nil {
 		k.log.Queue.Error("what has happened cannot be written; a restart may repeat it", "err", err)
 		if !errors.Is(err, spool.ErrFull) && !k.stopping {

@@ -30,6 +30,30 @@ type memLedger struct {
 	stood map[string]string
 	gate  chan error
 	fault error // of every write
+	full  error // of every Reserve
+	rooms int   // reserved frames that were not given back
+}
+
+// A memRoom counts what was reserved.
+type memRoom struct {
+	*memLedger
+	frames int
+}
+
+func (l *memLedger) Reserve(frames int) (spool.Room, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.full != nil {
+		return nil, l.full
+	}
+	l.rooms += frames
+	return &memRoom{l, frames}, nil
+}
+
+func (r *memRoom) Release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rooms -= r.frames
 }
 
 func (l *memLedger) Append(changes ...fact.Change) (journal.Number, error) {
@@ -393,4 +417,32 @@ func TestBrokenJournalStopsTransfers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// SPOOL J5: nothing is transferred that could not be recorded, and what was reserved
+// is given back.
+func TestNoRoomNoTransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(relayAll)
+		running(t, m, func(k *kernel.Kernel, l *memLedger) {
+			l.mu.Lock()
+			l.full = spool.ErrFull
+			l.mu.Unlock()
+			insert(k, 1, "q", "q")
+			insert(k, 2, "q")
+			time.Sleep(time.Minute)
+			if n := m.done(0); n != 0 || len(m.calls) > 130 {
+				t.Errorf("%d transferred, %d calls of the module; want none, and one a second for each message", n, len(m.calls))
+			}
+			l.mu.Lock()
+			l.full = nil
+			l.mu.Unlock()
+			time.Sleep(2 * time.Second)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if n := m.done(0); n != 2 || l.rooms != 0 {
+				t.Errorf("%d transferred, %d frames still reserved; want both, and none", n, l.rooms)
+			}
+		})
+	})
 }

@@ -67,7 +67,16 @@ type hostQueue struct {
 	key     queue.Key
 	delayed bool
 	handed  int
-	inHand  mail.ID // the message that the loop body has, or had when it panicked
+	inHand  mail.ID    // the message that the loop body has, or had when it panicked
+	room    spool.Room // of the lease in hand, or nil
+}
+
+// writer is the room of the lease in hand, or the ledger.
+func (q *hostQueue) writer() writer {
+	if q.room != nil {
+		return q.room
+	}
+	return q.k.ledger
 }
 
 // Name implements [module.Queue].
@@ -83,7 +92,7 @@ func (q *hostQueue) Delay(r mail.Result) {
 	if d.Until = r.After; d.Until.IsZero() {
 		d.Until = now.Add(plan.wait(d.Attempts))
 	}
-	k.write(nil, []spool.Standing{standing(d)})
+	k.write(q.writer(), nil, []spool.Standing{standing(d)})
 	k.state.Delay(d)
 	k.mu.Unlock()
 	k.logDelayed(d)
@@ -98,7 +107,7 @@ func (q *hostQueue) Delay(r mail.Result) {
 		for i, row := range old {
 			changes[i] = fact.Change{ID: row.ID, Fact: expired(row.Rcpt, now, r)}
 		}
-		k.observe(changes...)
+		k.observe(k.ledger, changes...)
 	}
 }
 
@@ -128,12 +137,33 @@ func (q *hostQueue) Due(ctx context.Context) iter.Seq[*module.Transfer] {
 				l, ok = k.state.Lease(q.key, time.Now())
 			}
 			k.mu.Unlock()
-			if !ok || !q.hand(l, yield) {
+			if !ok || !q.reserve(l) || !q.hand(l, yield) {
 				return
 			}
 		}
 	}
 }
+
+// reserve takes the room for what can be said of a lease: a result a recipient, the
+// delay of the message, that of the queue (SPOOL J5). Where there is none the message
+// waits a moment: a checkpoint makes room.
+func (q *hostQueue) reserve(l queue.Lease) bool {
+	k := q.k
+	room, err := k.ledger.Reserve(len(l.Rcpts) + 2)
+	if err == nil {
+		q.room = room
+		return true
+	}
+	k.mu.Lock()
+	k.state.Pause(q.key, l.ID, time.Now().Add(roomPause))
+	k.state.Return(l)
+	k.mu.Unlock()
+	k.log.Queue.Warn(q.key.String()+" waits: there is no room to record a transfer", "err", err)
+	return false
+}
+
+// roomPause is how long a message waits for room in the journal.
+const roomPause = time.Second
 
 // hand lends one message to the module; whatever the module does, panic included,
 // the lease ends here. A module that has neither settled nor delayed anything, and
@@ -149,6 +179,8 @@ func (q *hostQueue) hand(l queue.Lease, yield func(*module.Transfer) bool) (goOn
 			k.state.Pause(q.key, l.ID, time.Now().Add(idlePause))
 		}
 		k.state.Return(l)
+		q.room.Release()
+		q.room = nil
 	}()
 	t := &module.Transfer{ID: l.ID, Envelope: l.Envelope, Size: l.Size, Repeated: l.Repeated, Lease: le,
 		Recipients: make([]module.Recipient, len(l.Rcpts))}
@@ -195,12 +227,12 @@ func (l *lease) Settle(i int, r mail.Result) {
 	k.answered(l.q.key)
 	r = clip(r)
 	if r.Final() {
-		k.observe(fact.Change{ID: id, Fact: fact.Settled{Rcpt: rcpt, At: now, Result: r}})
+		k.observe(l.q.writer(), fact.Change{ID: id, Fact: fact.Settled{Rcpt: rcpt, At: now, Result: r}})
 		return
 	}
 	plan := k.plan(l.q.key.Module)
 	if plan.tooOld(l.l.Envelope, now) {
-		k.observe(fact.Change{ID: id, Fact: expired(rcpt, now, r)})
+		k.observe(l.q.writer(), fact.Change{ID: id, Fact: expired(rcpt, now, r)})
 		return
 	}
 	k.mu.Lock()
@@ -210,7 +242,7 @@ func (l *lease) Settle(i int, r mail.Result) {
 	if t.Until.IsZero() {
 		t.Until = now.Add(plan.wait(t.Attempts))
 	}
-	k.observe(fact.Change{ID: id, Fact: t})
+	k.observe(l.q.writer(), fact.Change{ID: id, Fact: t})
 	k.logTried(id, l.q.key, l.l.To[i], t)
 }
 
@@ -233,7 +265,7 @@ func (l *lease) Delay(r mail.Result) {
 	}
 	if l.q.k.plan(l.q.key.Module).tooOld(l.l.Envelope, time.Now()) {
 		for _, rcpt := range left {
-			l.q.k.observe(fact.Change{ID: l.l.ID, Fact: expired(rcpt, time.Now(), r)})
+			l.q.k.observe(l.q.writer(), fact.Change{ID: l.l.ID, Fact: expired(rcpt, time.Now(), r)})
 		}
 		return
 	}
@@ -254,7 +286,7 @@ func (q *hostQueue) suspend(id mail.ID, rcpts []int, r mail.Result) {
 	if s.Until.IsZero() {
 		s.Until = now.Add(k.plan(q.key.Module).wait(s.Attempts))
 	}
-	k.observe(fact.Change{ID: id, Fact: s})
+	k.observe(q.writer(), fact.Change{ID: id, Fact: s})
 	k.logSuspended(id, s)
 }
 
@@ -285,6 +317,6 @@ func (k *Kernel) answered(key queue.Key) {
 
 // recover takes the delay of a host queue back. The caller holds mu.
 func (k *Kernel) recover(key queue.Key) {
-	k.write(nil, []spool.Standing{{Key: standingKey(key)}})
+	k.write(k.ledger, nil, []spool.Standing{{Key: standingKey(key)}})
 	k.state.Delay(fact.Delay{Module: key.Module, Queue: key.Queue})
 }

@@ -138,6 +138,46 @@ func (s *Spool) Append(changes ...fact.Change) (Number, error) { return s.Act(ch
 
 // Act is Append for an act on many that says standing things, too.
 func (s *Spool) Act(changes []fact.Change, stands []Standing) (Number, error) {
+	return (&reservation{s: s}).Act(changes, stands)
+}
+
+// A Room is part of the journal for what its owner is going to say (J5): one who
+// transfers mail takes it before he begins, so that a full journal never keeps a
+// result from being recorded. One goroutine uses it.
+type Room interface {
+	// Act is [Spool.Act], into the room as long as there is any left of it.
+	Act(changes []fact.Change, stands []Standing) (Number, error)
+	// Release gives back what was not used, once.
+	Release()
+}
+
+// A reservation is a Room.
+type reservation struct {
+	s      *Spool
+	frames int // so many are left
+}
+
+// reserved is the payload of a frame that one frame of a Room holds: facts of one
+// recipient, or a standing delay, whatever was said, fit.
+func (s *Spool) reserved() int { return min(4000, s.journal.FrameLimit()) }
+
+// Reserve returns room for so many frames, or ErrFull.
+func (s *Spool) Reserve(frames int) (Room, error) {
+	if err := s.journal.BookAll(journal.Inside, frames, s.reserved()); err != nil {
+		return nil, err
+	}
+	return &reservation{s, frames}, nil
+}
+
+// Release implements [Room].
+func (r *reservation) Release() {
+	r.s.journal.UnbookAll(r.frames, r.s.reserved())
+	r.frames = 0
+}
+
+// Act implements [Room].
+func (r *reservation) Act(changes []fact.Change, stands []Standing) (Number, error) {
+	s := r.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	payload, err := s.batch(nil, changes)
@@ -145,7 +185,9 @@ func (s *Spool) Act(changes []fact.Change, stands []Standing) (Number, error) {
 		return 0, err
 	}
 	payload = appendStands(payload, stands)
-	if err := s.journal.Book(journal.Inside, len(payload)); err != nil {
+	if r.frames > 0 && len(payload) <= s.reserved() {
+		r.frames--
+	} else if err := s.journal.Book(journal.Inside, len(payload)); err != nil {
 		return 0, err
 	}
 	n, err := s.append(kindFacts, 0, payload)
