@@ -284,9 +284,9 @@ func TestReportIsTriedAgain(t *testing.T) {
 // One who is stopped while he reports gives the message back, and complains of nothing.
 func TestStopWhileReporting(t *testing.T) {
 	d := newDesk()
-	stop := make(chan struct{})
-	d.begetFails = func() error { <-stop; return context.Canceled }
 	work(t, d, func(hand func(queue.Report)) {
+		stop := make(chan struct{})
+		d.begetFails = func() error { <-stop; return context.Canceled }
 		hand(about(true, failed(0)))
 		time.AfterFunc(time.Second, func() { close(stop) }) // after the end of the Run's context
 	})

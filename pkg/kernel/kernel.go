@@ -4,7 +4,7 @@
 //
 // Facts come in two orders. An observation is appended and applied under the lock,
 // so that the ledger has them in the order in which they were applied, and is
-// durable within settledSync. A decision is appended, waited for without the lock,
+// durable within settled_sync. A decision is appended, waited for without the lock,
 // and then applied; see [Kernel.Reject].
 package kernel
 
@@ -61,9 +61,9 @@ type Plan struct {
 	Expire time.Duration   // age at which a failed attempt is the last; 0: never
 }
 
-// settledSync is the longest time for which an observation is not durable
-// (SPOOL L3).
-const settledSync = 100 * time.Millisecond
+// DefaultSettledSync is the longest time for which an observation is not durable,
+// unless it is set (SPOOL L3).
+const DefaultSettledSync = 100 * time.Millisecond
 
 // quantum is how many messages a worker takes while others wait.
 const quantum = 100
@@ -80,6 +80,7 @@ type Kernel struct {
 	state    *queue.State
 	newest   journal.Number // of what was observed
 	syncing  *time.Timer    // not nil: that will be durable soon
+	soon     time.Duration  // how soon
 	parked   map[string]int // panics in a row of each module
 	stopping bool           // nothing new is handed out
 
@@ -96,6 +97,7 @@ type Logs struct {
 // New returns a kernel with an empty queue. Nothing happens before Run.
 func New(l Ledger, plan func(module string) Plan, log Logs, mods ...module.Module) *Kernel {
 	return &Kernel{ledger: l, log: log, plan: plan, modules: mods, state: queue.New(), parked: map[string]int{},
+		soon:    DefaultSettledSync,
 		changed: make(chan struct{}, 1), reported: make(chan struct{}, 1)}
 }
 
@@ -104,6 +106,14 @@ func (k *Kernel) SetReportingDelay(d time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.state.ReportingDelay = d
+}
+
+// SetSettledSync sets how soon an observation is durable (settled_sync): a transfer
+// may repeat when power fails before that. Above zero.
+func (k *Kernel) SetSettledSync(d time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.soon = d
 }
 
 // Insert puts a message into its host queues. The caller has waited: the message
@@ -281,8 +291,13 @@ func (k *Kernel) write(to writer, changes []fact.Change, stands []spool.Standing
 		}
 		return
 	}
+	k.syncSoon(n)
+}
+
+// syncSoon makes what is appended up to n durable soon. The caller holds mu.
+func (k *Kernel) syncSoon(n journal.Number) {
 	if k.newest = n; k.syncing == nil {
-		k.syncing = time.AfterFunc(settledSync, k.sync)
+		k.syncing = time.AfterFunc(k.soon, k.sync)
 	}
 }
 

@@ -56,9 +56,7 @@ func (k *Kernel) Gone(id mail.ID) error {
 		k.mu.Unlock()
 		return err
 	}
-	if k.newest = n; k.syncing == nil {
-		k.syncing = time.AfterFunc(settledSync, k.sync)
-	}
+	k.syncSoon(n)
 	k.state.Apply(id, fact.Gone{})
 	total := k.state.Len()
 	k.mu.Unlock()

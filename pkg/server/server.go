@@ -129,8 +129,14 @@ func (s *server) use(c *config) {
 		c.Log.apply(s.log)
 	}
 	if s.kernel != nil {
-		s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
+		s.tune(c)
 	}
+}
+
+// tune gives the kernel its settings.
+func (s *server) tune(c *config) {
+	s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
+	s.kernel.SetSettledSync(c.Queue.Journal.SettledSync.D())
 }
 
 func (s *server) mainDomain() string      { return s.config.Load().General.MainDomain }
@@ -149,13 +155,16 @@ func (s *server) assemble() {
 
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
 	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog}, modules...)
-	s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
+	s.tune(c)
 	s.enqueuer = enqueuer.New(s.spool, router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...), s.kernel, &s.enqueue,
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.stats.Gauge("numQueuedMessages", func() int64 { return int64(s.kernel.Len()) })
+	s.stats.Gauge("journalFilledPercent", func() int64 { return int64(100 * s.spool.Load().Journal) })
+	s.stats.Gauge("journalClosedSegments", func() int64 { return int64(s.spool.Load().Closed) })
+	s.stats.Gauge("spoolYoungBytes", func() int64 { return s.spool.Load().Young })
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open,
 		Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }}

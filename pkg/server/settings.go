@@ -119,6 +119,7 @@ type Journal struct {
 	Age         settings.Duration `toml:"journal_age" doc:"how long a message stays without a file of its own, 100ms to 1h"`
 	Memory      settings.Size     `toml:"journal_memory" doc:"bytes of memory for the texts of messages without a file, 1M to 16G"`
 	InlineLimit settings.Size     `toml:"inline_limit" doc:"larger messages get their file at once, 4K to 512K"`
+	SettledSync settings.Duration `toml:"settled_sync" doc:"how soon the result of a transfer is on disk, 1ms to 10s; a transfer repeats when power fails before; takes effect at once"`
 	MinBytes    settings.Size     `toml:"minimum_free_space" doc:"with less free on the file system of the Queue no new mail is accepted, reports excepted; room for all that has no file yet comes on top; 0 to 1T"`
 	MinInodes   int64             `toml:"minimum_free_inodes" doc:"likewise for inodes, 0 to 1000000000"`
 }
@@ -136,6 +137,8 @@ func (j *Journal) Validate() error {
 		return fmt.Errorf("journal_memory: %s is not between 1M and 16G", j.Memory)
 	case j.InlineLimit < 4*settings.KiB || j.InlineLimit > 512*settings.KiB:
 		return fmt.Errorf("inline_limit: %s is not between 4K and 512K", j.InlineLimit)
+	case j.SettledSync.D() < time.Millisecond || j.SettledSync.D() > 10*time.Second:
+		return fmt.Errorf("settled_sync: %s is not between 1ms and 10s", j.SettledSync)
 	case j.MinBytes < 0 || j.MinBytes > settings.TiB:
 		return fmt.Errorf("minimum_free_space: %s is not between 0 and 1T", j.MinBytes)
 	case j.MinInodes < 0 || j.MinInodes > 1_000_000_000:
@@ -171,7 +174,7 @@ func defaults() *config {
 		Log:     Logging{Level: "3", Levels: map[string]string{}},
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Journal: Journal{
 			Size: 16 * segment, Age: settings.Duration(2 * time.Second), Memory: 256 * settings.MiB, InlineLimit: 256 * settings.KiB,
-			MinBytes: 64 * settings.MiB, MinInodes: 1000}},
+			SettledSync: settings.Duration(kernel.DefaultSettledSync), MinBytes: 64 * settings.MiB, MinInodes: 1000}},
 		SMTP:  smtp.Defaults(),
 		Local: local.Defaults(),
 	}
@@ -215,7 +218,9 @@ func (c *config) later(old *config) (all []string) {
 	if !slices.Equal(c.SMTP.Receive.Listen, old.SMTP.Receive.Listen) {
 		all = append(all, filepath.Join(settingsDir, "smtp.toml")+": receive.listen")
 	}
-	if c.Queue.Journal != old.Queue.Journal {
+	journal := old.Queue.Journal
+	journal.SettledSync = c.Queue.Journal.SettledSync // which the kernel has at once
+	if c.Queue.Journal != journal {
 		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal")
 	}
 	if c.General.User != old.General.User {
