@@ -92,7 +92,7 @@ func (s *Server) queueRelease(_ context.Context, who control.Actor, in control.A
 	if err != nil {
 		return control.Outcome{}, fault(err)
 	}
-	if done.Queues == 0 && len(in.Queue) == 1 {
+	if done.Queues == 0 && len(in.Queue) == 1 && len(in.IDs) == 0 { // with ids messages were meant, and released
 		return control.Outcome{}, control.Errorf(control.KindNoSuchQueue, "cgq queue list shows all that hold messages",
 			"no queue %s(%s)", strings.Join(in.Module, ","), in.Queue[0])
 	}
