@@ -4,8 +4,11 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"path"
 )
 
@@ -69,4 +72,94 @@ func Publish(fsys FS, f File, old, name string) error {
 		return err
 	}
 	return fsys.SyncDir(path.Dir(name))
+}
+
+// Keep gives a file a second name in another directory, durably: the wanted one, or,
+// where another file has that, the wanted one with .1, .2 and so on. A file there with
+// the same bytes is the second name already: of a try that a crash cut short, so trying
+// again is safe. It returns the name. The bytes are the caller's affair.
+func Keep(fsys FS, name, wanted string) (kept string, err error) {
+	for n := range 1000 {
+		kept = numbered(wanted, n)
+		if err = fsys.Link(name, kept); !errors.Is(err, fs.ErrExist) {
+			break
+		}
+		same, err := Same(fsys, name, kept)
+		if err != nil {
+			return "", err
+		}
+		if same {
+			return kept, fsys.SyncDir(path.Dir(kept))
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	return kept, fsys.SyncDir(path.Dir(kept))
+}
+
+// Kept says whether [Keep] has been called for a file as it is now. It writes nothing.
+func Kept(fsys FS, name, wanted string) (bool, error) {
+	for n := range 1000 {
+		same, err := Same(fsys, name, numbered(wanted, n))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		case same || err != nil:
+			return same, err
+		}
+	}
+	return false, nil
+}
+
+func numbered(name string, n int) string {
+	if n == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s.%d", name, n)
+}
+
+// MoveAside is [Keep], and then the first name is taken away, durably: at no instant
+// the file has none, and it never takes the place of another.
+func MoveAside(fsys FS, name, wanted string) error {
+	if _, err := Keep(fsys, name, wanted); err != nil {
+		return err
+	}
+	if err := fsys.Remove(name); err != nil {
+		return err
+	}
+	return fsys.SyncDir(path.Dir(name))
+}
+
+// Same says whether two files have the same bytes. What is not a regular file is the
+// same as none.
+func Same(fsys FS, a, b string) (same bool, err error) {
+	var sizes [2]int64
+	var files [2]File
+	for i, name := range []string{a, b} {
+		f, err := fsys.Open(name)
+		if errors.Is(err, ErrNotRegular) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		defer f.Close()
+		if sizes[i], err = f.Size(); err != nil {
+			return false, err
+		}
+		files[i] = f
+	}
+	x, y := make([]byte, 64<<10), make([]byte, 64<<10)
+	same = sizes[0] == sizes[1]
+	for off := int64(0); same && off < sizes[0]; off += int64(len(x)) {
+		n := min(int64(len(x)), sizes[0]-off)
+		for i, b := range [][]byte{x[:n], y[:n]} {
+			if _, err := files[i].ReadAt(b, off); err != nil && err != io.EOF {
+				return false, err
+			}
+		}
+		same = bytes.Equal(x[:n], y[:n])
+	}
+	return same, nil
 }

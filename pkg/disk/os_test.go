@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -73,5 +74,54 @@ func TestLinkTakesNoPlace(t *testing.T) {
 	}
 	if err := d.Link("a", "b"); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("Link over a file: %v, want ErrExist", err)
+	}
+}
+
+// Kept files lose no name and take no place, however often it is tried.
+func TestMoveAside(t *testing.T) {
+	root := t.TempDir()
+	fsys, err := disk.OpenOS(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fsys.Close()
+	put := func(name, text string) {
+		t.Helper()
+		name = filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := strings.Repeat("x", 100<<10)
+	put("kept/5", "another")
+	put("kept/5.1", long+"y")
+	put("a/5", long+"z")
+	if err := os.Symlink("/etc/passwd", filepath.Join(root, "kept/5.2")); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := disk.Kept(fsys, "a/5", "kept/5"); is || err != nil {
+		t.Errorf("Kept = %v, %v before anything was", is, err)
+	}
+	for range 2 {
+		if name, err := disk.Keep(fsys, "a/5", "kept/5"); name != "kept/5.3" || err != nil {
+			t.Errorf("Keep = %q, %v; want kept/5.3", name, err)
+		}
+	}
+	if is, err := disk.Kept(fsys, "a/5", "kept/5"); !is || err != nil {
+		t.Errorf("Kept = %v, %v", is, err)
+	}
+	if err := disk.MoveAside(fsys, "a/5", "kept/5"); err != nil {
+		t.Error(err)
+	}
+	if err := disk.MoveAside(fsys, "a/5", "kept/5"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("MoveAside of no file = %v", err)
+	}
+	if names, err := fsys.List("a"); len(names) > 0 || err != nil {
+		t.Errorf("left: %q, %v", names, err)
+	}
+	for name, want := range map[string]string{"kept/5": "another", "kept/5.1": long + "y", "kept/5.3": long + "z"} {
+		if b, err := os.ReadFile(filepath.Join(root, name)); string(b) != want {
+			t.Errorf("%s is %.20q of %d, %v", name, b, len(b), err)
+		}
 	}
 }

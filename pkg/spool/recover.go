@@ -81,6 +81,7 @@ func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recov
 	if err := errors.Join(fsys.SyncDir(path.Dir(dir)), fsys.SyncDir(dir)); err != nil {
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
+	o.Journal.Aside = dirs[1]
 	var err error
 	if s.journal, err = journal.Open(fsys, dirs[0], o.Journal); err != nil {
 		return nil, nil, fmt.Errorf("spool: %w", err)
@@ -438,7 +439,7 @@ func (r *recovering) setAside() error {
 			if !r.regular(name) {
 				continue // left alone
 			}
-			err := r.moveAside(name, path.Join(damaged, id.String()+suffix))
+			err := disk.MoveAside(r.fs, name, path.Join(damaged, id.String()+suffix))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
@@ -461,26 +462,18 @@ func (r *recovering) setAside() error {
 
 // save keeps what only the journal held.
 func (r *recovering) save(name string, b []byte) error {
-	f, err := r.write(name+".tmp", b)
+	tmp := name + ".tmp"
+	if err := r.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be the kept one, too
+		return err
+	}
+	f, err := r.write(tmp, b)
 	if err != nil {
 		return err
 	}
-	return errors.Join(disk.Publish(r.fs, f, name+".tmp", name+".msg"), f.Close())
-}
-
-// moveAside gives a file its other name first: at no instant it has none.
-func (r *recovering) moveAside(from, to string) error {
-	err := r.fs.Link(from, to)
-	for n := 1; errors.Is(err, fs.ErrExist) && n < 1000; n++ {
-		err = r.fs.Link(from, fmt.Sprintf("%s.%d", to, n))
-	}
-	if err != nil {
+	if err := errors.Join(f.Datasync(), f.Close()); err != nil {
 		return err
 	}
-	if err := r.fs.SyncDir(path.Dir(to)); err != nil {
-		return err
-	}
-	return r.fs.Remove(from)
+	return disk.MoveAside(r.fs, tmp, name+".msg")
 }
 
 // rewrite makes a file of every message that the journal names, and empties the
