@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"maps"
 	"path"
@@ -36,42 +37,51 @@ type Found struct {
 	Hold     string // why nobody may touch it before a person has looked; empty: none
 }
 
-// A Recovery is what Open has found: the messages, by their ids, and what was
-// durable once and is lost, or cannot be believed, each with its name.
+// A Recovery is what a start finds, and does about it.
 type Recovery struct {
-	Messages []Found
-	Damage   []error
+	Messages []Found  // by their ids
+	Damage   []error  // each a [Finding]: was durable once and is lost, or cannot be believed
+	Removed  []string // temporary files that nothing names: what was never accepted
 }
 
-// A finding is a message in the making.
-type finding struct {
+// A candidate is a message in the making.
+type candidate struct {
 	m     *message
 	env   []byte // envelope lines
 	start []byte // of the text
 	lines []line // by number
 	torn  bool   // the lines of the file do not end as they were written
+	filed bool   // a file has its text
 }
 
-// A recovering spool is a spool while Open reads it.
+// A recovering spool is a spool while it is read. Until that is done nothing is written.
 type recovering struct {
 	*Spool
-	found  map[mail.ID]*finding
+	Recovery
+	found  map[mail.ID]*candidate
 	bad    map[mail.ID]error
 	drafts map[mail.ID]string // .tmp files
 	images map[mail.ID][]byte // of the bad ones that only the journal holds; nil: a file does
-	damage []error
+	moves  []string           // files that go to damaged/
+	holed  bool               // commits of the journal are lost
+}
+
+func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
+	s := &Spool{fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
+		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
+		gone: map[mail.ID]bool{}, unsynced: map[string]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
+	return &recovering{Spool: s, found: map[mail.ID]*candidate{}, bad: map[mail.ID]error{},
+		drafts: map[mail.ID]string{}, images: map[mail.ID][]byte{}}
 }
 
 // Open recovers the spool in dir. When it returns a spool, the journal holds
 // standing things alone and the files are the whole truth. A file or segment of a
 // newer version is an error, and nothing is touched.
 func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
-	s := &Spool{fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
-		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
-		gone: map[mail.ID]bool{}, unsynced: map[string]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
-	dirs := []string{path.Join(dir, "journal"), path.Join(dir, "damaged")}
+	r := recovery(fsys, dir, log)
+	dirs := []string{r.journals(), r.damaged()}
 	for nn := range folders {
-		dirs = append(dirs, s.folder(nn))
+		dirs = append(dirs, r.folder(nn))
 	}
 	for _, d := range dirs {
 		if err := fsys.Mkdir(d); err != nil {
@@ -81,64 +91,80 @@ func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recov
 	if err := errors.Join(fsys.SyncDir(path.Dir(dir)), fsys.SyncDir(dir)); err != nil {
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
-	o.Journal.Aside = dirs[1]
+	o.Journal.Aside = r.damaged()
 	var err error
-	if s.journal, err = journal.Open(fsys, dirs[0], o.Journal); err != nil {
+	if r.journal, err = journal.Open(fsys, r.journals(), o.Journal); err != nil {
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
-	o.setDefaults(s.journal.FrameLimit())
-	s.options = o
-	r := &recovering{s, map[mail.ID]*finding{}, map[mail.ID]error{}, map[mail.ID]string{}, map[mail.ID][]byte{}, nil}
-	rec, err := r.recover()
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("spool: recover: %w", err), s.journal.Close())
+	o.setDefaults(r.journal.FrameLimit())
+	r.options = o
+	if err := r.recover(); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("spool: recover: %w", err), r.journal.Close())
 	}
-	return s, rec, nil
+	return r.Spool, &r.Recovery, nil
 }
 
+func (s *Spool) journals() string { return path.Join(s.dir, "journal") }
+func (s *Spool) damaged() string  { return path.Join(s.dir, "damaged") }
+
 // recover reads everything first, then writes: a crash meanwhile changes nothing (R1).
-func (r *recovering) recover() (*Recovery, error) {
+func (r *recovering) recover() error {
+	if err := r.read(r.journal.Replay()); err != nil {
+		return err
+	}
+	if r.identity == "" {
+		var random [8]byte
+		rand.Read(random[:]) // never fails
+		r.identity = fmt.Sprintf("%x", random)
+		if err := r.raise(); err != nil {
+			return err
+		}
+	}
+	if err := r.setAside(); err != nil {
+		return err
+	}
+	return r.rewrite()
+}
+
+// read reads files and frames, and says what becomes of them. It writes nothing.
+func (r *recovering) read(frames iter.Seq2[journal.Frame, error]) error {
 	if err := r.readCeiling(); err != nil {
-		return nil, err
+		return err
 	}
 	for nn := range folders {
 		if err := r.index(r.folder(nn)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	for f, err := range r.journal.Replay() {
-		if err != nil {
-			r.damage = append(r.damage, err)
-		} else if err := r.replay(f); err != nil {
-			return nil, fmt.Errorf("commit %d: %w", f.Number, err)
+	for f, err := range frames {
+		var hole *journal.DamageError
+		switch {
+		case errors.As(err, &hole):
+			r.holed = true
+			r.finding(hole.Segment, err, "moved to "+r.damaged())
+		case err != nil:
+			return err
+		default:
+			if err := r.replay(f); err != nil {
+				return fmt.Errorf("commit %d: %w", f.Number, err)
+			}
 		}
 	}
-	rec := r.judge()
-	if err := r.setAside(); err != nil {
-		return nil, err
-	}
-	if err := r.rewrite(); err != nil {
-		return nil, err
-	}
-	rec.Damage = r.damage
-	return rec, nil
+	r.judge()
+	r.sentence()
+	return nil
 }
 
 // maxID is the highest id there can be: a fact takes no higher one, and a ceiling above
 // it still is a number.
 const maxID = 1 << 62
 
-// readCeiling reads the id ceiling and the identity of the spool, or makes them.
+// readCeiling reads the id ceiling and the identity of the spool, if it has them.
 func (r *recovering) readCeiling() error {
 	name := path.Join(r.dir, "ids")
 	b, err := r.slurp(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		var random [8]byte
-		rand.Read(random[:]) // never fails
-		r.identity = fmt.Sprintf("%x", random)
-		r.Spool.mu.Lock()
-		defer r.Spool.mu.Unlock()
-		return r.raise()
+		return nil
 	}
 	if err != nil {
 		return err
@@ -167,11 +193,11 @@ func (r *recovering) index(folder string) error {
 		}
 		id, ok := mail.ParseID(stem)
 		if !ok || id > maxID || file != r.name(id, suffix(tmp)) {
-			r.damage = append(r.damage, fmt.Errorf("%s: %w: it has no name of ours here; left alone", file, ErrDamaged))
+			r.finding(file, fmt.Errorf("%w: it has no name of ours here", ErrDamaged), leftAlone)
 			continue
 		}
-		if tmp && !r.regular(file) {
-			r.damage = append(r.damage, fmt.Errorf("%s: %w; left alone", file, disk.ErrNotRegular))
+		if tmp && !r.movable(file) {
+			r.finding(file, disk.ErrNotRegular, leftAlone)
 			continue
 		}
 		if tmp {
@@ -185,7 +211,7 @@ func (r *recovering) index(folder string) error {
 		case errors.Is(err, ErrDamaged):
 			r.bad[id] = err
 		case err != nil:
-			r.damage = append(r.damage, fmt.Errorf("%s: %w; left alone", file, err))
+			r.finding(file, err, leftAlone)
 		default:
 			r.found[id] = f
 		}
@@ -194,17 +220,8 @@ func (r *recovering) index(folder string) error {
 	return nil
 }
 
-// regular says whether a name stands for a file, if for anything.
-func (r *recovering) regular(name string) bool {
-	f, err := r.fs.Open(name)
-	if err == nil {
-		f.Close()
-	}
-	return !errors.Is(err, disk.ErrNotRegular)
-}
-
 // readFile reads a message file and believes it, or says why not.
-func (r *recovering) readFile(id mail.ID, name string) (*finding, error) {
+func (r *recovering) readFile(id mail.ID, name string) (*candidate, error) {
 	f, err := r.fs.Open(name)
 	if err != nil {
 		return nil, err
@@ -226,7 +243,7 @@ func (r *recovering) readFile(id mail.ID, name string) (*finding, error) {
 	if end > size || h.textAt > maxEnvelope {
 		return nil, fmt.Errorf("message %d: %w: %d bytes, its first line says %d", id, ErrDamaged, size, end)
 	}
-	fi := &finding{m: &message{textAt: int32(h.textAt), text: h.text, size: size}}
+	fi := &candidate{filed: true, m: &message{textAt: int32(h.textAt), text: h.text, size: size}}
 	sum := crc32.New(castagnoli)
 	keep := &keeper{limit: h.textAt - headSize + int(min(h.text, 8<<10))}
 	if _, err := io.Copy(io.MultiWriter(sum, keep), io.NewSectionReader(f, int64(headSize), end-int64(headSize))); err != nil {
@@ -261,7 +278,7 @@ func (k *keeper) Write(p []byte) (int, error) {
 }
 
 // sort puts the lines in their order; twice is once (F2).
-func (f *finding) sort() {
+func (f *candidate) sort() {
 	slices.SortStableFunc(f.lines, func(a, b line) int { return cmp.Compare(a.number, b.number) })
 	f.lines = slices.CompactFunc(f.lines, func(a, b line) bool { return a.number == b.number })
 }
@@ -311,11 +328,12 @@ func (r *recovering) replayImage(n Number, id mail.ID, b []byte) error {
 		return fmt.Errorf("message %d: %w: a short frame", id, ErrDamaged)
 	}
 	lines, _ := parseLines(b[end:])
-	if was := r.found[id]; was != nil {
+	was := r.found[id]
+	if was != nil {
 		lines = append(lines, was.lines...)
 	}
 	delete(r.bad, id)
-	fi := &finding{env: b[headSize:h.textAt], start: b[h.textAt:end], lines: lines,
+	fi := &candidate{env: b[headSize:h.textAt], start: b[h.textAt:end], lines: lines, filed: was != nil && was.filed,
 		m: &message{image: b[:end:end], textAt: int32(h.textAt), text: h.text, oldest: n}}
 	fi.sort()
 	r.found[id] = fi
@@ -376,8 +394,8 @@ func (r *recovering) applyBatch(n Number, b []byte) error {
 }
 
 // judge makes messages of what was found.
-func (r *recovering) judge() *Recovery {
-	rec := &Recovery{Messages: make([]Found, 0, len(r.found))}
+func (r *recovering) judge() {
+	r.Messages = make([]Found, 0, len(r.found))
 	for _, id := range slices.Sorted(maps.Keys(r.found)) {
 		fi := r.found[id]
 		env, err := parseEnvelope(fi.env)
@@ -411,11 +429,10 @@ func (r *recovering) judge() *Recovery {
 			fi.m.facts = int32(l.number)
 		}
 		if f.Hold != "" {
-			r.damage = append(r.damage, fmt.Errorf("message %d: %w: %s; held", id, ErrDamaged, f.Hold))
+			r.finding(r.where(id), fmt.Errorf("message %d: %w: %s", id, ErrDamaged, f.Hold), held)
 		}
-		rec.Messages = append(rec.Messages, f)
+		r.Messages = append(r.Messages, f)
 	}
-	return rec
 }
 
 // Subject is the Subject of a text, for people: decoded and cut to 80 runes.
@@ -426,54 +443,6 @@ func Subject(text []byte) string {
 		s = append(s[:79], '…')
 	}
 	return string(s)
-}
-
-// setAside moves what cannot be believed to damaged/, and removes the drafts that
-// nothing names.
-func (r *recovering) setAside() error {
-	damaged := path.Join(r.dir, "damaged")
-	for _, id := range slices.Sorted(maps.Keys(r.bad)) {
-		r.damage = append(r.damage, fmt.Errorf("%w; what there is of it goes to %s", r.bad[id], damaged))
-		for _, suffix := range []string{".msg", ".tmp"} {
-			name := r.name(id, suffix)
-			if !r.regular(name) {
-				continue // left alone
-			}
-			err := disk.MoveAside(r.fs, name, path.Join(damaged, id.String()+suffix))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-		if b := r.images[id]; b != nil {
-			if err := r.save(path.Join(damaged, id.String()), b); err != nil {
-				return err
-			}
-		}
-		delete(r.drafts, id)
-		r.changed(id)
-	}
-	for _, id := range slices.Sorted(maps.Keys(r.drafts)) {
-		if err := r.fs.Remove(r.drafts[id]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// save keeps what only the journal held.
-func (r *recovering) save(name string, b []byte) error {
-	tmp := name + ".tmp"
-	if err := r.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be the kept one, too
-		return err
-	}
-	f, err := r.write(tmp, b)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Datasync(), f.Close()); err != nil {
-		return err
-	}
-	return disk.MoveAside(r.fs, tmp, name+".msg")
 }
 
 // rewrite makes a file of every message that the journal names, and empties the

@@ -1,6 +1,7 @@
 package spool_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -17,7 +18,15 @@ import (
 // open recovers and holds what is found against what was promised. What it finds
 // is promised from then on. found is false when the disk failed.
 func (w *world) open(d *crashdisk.Disk) (found bool, err error) {
+	steps := d.Steps()
+	foretold, err1 := spool.Inspect(w.under(d), "Queue")
+	if d.Steps() != steps {
+		return true, errors.New("looking has written something")
+	}
 	s, rec, err := spool.Open(w.under(d), "Queue", small, discard())
+	if err == nil {
+		err = cmp.Or(err1, asForetold(foretold, rec, s))
+	}
 	if errors.Is(err, crashdisk.ErrPower) {
 		return false, nil
 	}
@@ -133,6 +142,20 @@ func (w *world) filesAre(d *crashdisk.Disk, living int) error {
 		if ok, _ := path.Match("Queue/??/*.msg", name); !ok && strings.Count(name, "/") == 2 && !strings.HasPrefix(name, "Queue/journal") {
 			return fmt.Errorf("%s is left over", name)
 		}
+	}
+	return nil
+}
+
+// asForetold holds what a start has done against what was said before that it would do.
+func asForetold(i *spool.Inspection, rec *spool.Recovery, s *spool.Spool) error {
+	if i == nil {
+		return errors.New("nothing was foretold")
+	}
+	if !reflect.DeepEqual(i.Recovery, *rec) {
+		return fmt.Errorf("it found\n%+v, foretold was\n%+v", *rec, i.Recovery)
+	}
+	if !reflect.DeepEqual(i.Standing, s.Standing()) {
+		return fmt.Errorf("standing %q, foretold were %q", s.Standing(), i.Standing)
 	}
 	return nil
 }
