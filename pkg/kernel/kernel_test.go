@@ -97,11 +97,16 @@ func (l *memLedger) standing(key string) string {
 	return l.stood[key]
 }
 
-// count is how many facts of a kind were written.
-func (l *memLedger) count(kind string) (n int) {
+// lines is all that was written.
+func (l *memLedger) lines() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.said {
+	return slices.Clone(l.said)
+}
+
+// count is how many facts of a kind were written.
+func (l *memLedger) count(kind string) (n int) {
+	for _, s := range l.lines() {
 		if _, rest, _ := strings.Cut(s, " "); strings.HasPrefix(rest, kind) {
 			n++
 		}
@@ -142,6 +147,13 @@ func (m *scripted) done(id mail.ID) int {
 		return len(m.settled)
 	}
 	return m.settled[id]
+}
+
+// called is when the module was called, from its beginning.
+func (m *scripted) called() []time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.calls)
 }
 
 // relay settles everything.
@@ -265,7 +277,7 @@ func TestRecipientsAndMessagesAreDelayedAlone(t *testing.T) {
 				}
 			}
 			if l.count("tried") != 1 || l.count("suspended") != 1 || l.count("Settled") != 2 {
-				t.Errorf("facts: %q", l.said)
+				t.Errorf("facts: %q", l.lines())
 			}
 			time.Sleep(time.Hour)
 		})
@@ -314,8 +326,8 @@ func TestModuleThatKeepsPanickingIsParked(t *testing.T) {
 		running(t, m, func(k *kernel.Kernel, _ *memLedger) {
 			insert(k, 1, "q")
 			time.Sleep(100 * time.Hour)
-			if _, ok := k.Message(1); !ok || len(m.calls) != 3 {
-				t.Errorf("called %d times, message there: %v; want three times, and there", len(m.calls), ok)
+			if _, ok := k.Message(1); !ok || len(m.called()) != 3 {
+				t.Errorf("called %d times, message there: %v; want three times, and there", len(m.called()), ok)
 			}
 		})
 	})
@@ -347,9 +359,10 @@ func TestTooOldFailsAfterItsLastAttempt(t *testing.T) {
 						t.Error("failed before its time")
 					}
 					time.Sleep(time.Hour)
-					if l.count("Settled") != 1 || !strings.Contains(l.said[len(l.said)-1], "failed 4.4.7") ||
-						!strings.Contains(l.said[len(l.said)-1], "no%20route") {
-						t.Errorf("after a day and an hour: %q", l.said)
+					said := l.lines()
+					if l.count("Settled") != 1 || !strings.Contains(said[len(said)-1], "failed 4.4.7") ||
+						!strings.Contains(said[len(said)-1], "no%20route") {
+						t.Errorf("after a day and an hour: %q", said)
 					}
 				})
 			})
@@ -367,7 +380,9 @@ func TestStopFinishesWhatIsInProgress(t *testing.T) {
 					t.Error("cut short")
 				}
 				tr.Settle(0, mail.Result{Action: mail.Relayed})
+				m.mu.Lock()
 				m.settled[tr.ID]++
+				m.mu.Unlock()
 			}
 		})
 		running(t, m, func(k *kernel.Kernel, _ *memLedger) {
@@ -406,7 +421,9 @@ func TestBrokenJournalStopsTransfers(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newScripted(relayAll)
 			running(t, m, func(k *kernel.Kernel, l *memLedger) {
+				l.mu.Lock()
 				l.fault = tt.fault
+				l.mu.Unlock()
 				for id := mail.ID(1); id <= 3; id++ {
 					insert(k, id, "q")
 				}
@@ -431,8 +448,8 @@ func TestNoRoomNoTransfer(t *testing.T) {
 			insert(k, 1, "q", "q")
 			insert(k, 2, "q")
 			time.Sleep(time.Minute)
-			if n := m.done(0); n != 0 || len(m.calls) > 130 {
-				t.Errorf("%d transferred, %d calls of the module; want none, and one a second for each message", n, len(m.calls))
+			if n := m.done(0); n != 0 || len(m.called()) > 130 {
+				t.Errorf("%d transferred, %d calls of the module; want none, and one a second for each message", n, len(m.called()))
 			}
 			l.mu.Lock()
 			l.full = nil

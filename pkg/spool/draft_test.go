@@ -128,7 +128,7 @@ func TestDraftOfAReaderThatFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		n, err := d.ReadFrom(io.MultiReader(strings.NewReader(lines(size)), iotest.ErrReader(lost)))
-		if err != lost || int(n) != size { //nolint:errorlint // as it is
+		if err != lost || int(n) != size {
 			t.Errorf("ReadFrom = %d, %v; want %d, %v", n, err, size, lost)
 		}
 		for range 2 { // the second time it does nothing

@@ -73,7 +73,7 @@ func TestEnvelopeComesBack(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSuffix(string(b), "\n\n"), "\n")
 		for _, l := range lines {
-			if len(l) < 3 || !strings.Contains("SATEPRN", l[:1]) || l[1] != ' ' ||
+			if len(l) < 3 || strings.IndexByte("SATEPRN", l[0]) < 0 || l[1] != ' ' ||
 				strings.ContainsFunc(l, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 				t.Fatalf("the line %q in %q", l, b)
 			}

@@ -63,7 +63,7 @@ func wipe(t *testing.T, d disk.FS, what string, block int) {
 			t.Fatal(err)
 		}
 		b := make([]byte, 32<<10)
-		f.ReadAt(b, 0)
+		_, _ = f.ReadAt(b, 0)
 		if bytes.Contains(b, []byte(what)) {
 			_, err = f.WriteAt(make([]byte, 4096), int64(block)*4096)
 			err = errors.Join(err, f.Datasync())
@@ -209,7 +209,7 @@ func fatesAre(t *testing.T, dir string, was *spool.Inspection) {
 	}
 	kept, stay := 0, 0
 	for _, err := range was.Damage {
-		f := err.(spool.Finding)
+		f := err.(spool.Finding) //nolint:errorlint // as Inspect gives it
 		_, gone := os.Lstat(filepath.Join(dir, f.Name))
 		switch _, aside := os.Lstat(filepath.Join(dir, "Queue/damaged", filepath.Base(f.Name))); {
 		case strings.HasPrefix(f.Fate, "moved"):
