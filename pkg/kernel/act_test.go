@@ -99,6 +99,7 @@ func TestReleaseLetsEverythingGoNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newScripted(func(ctx context.Context, m *scripted, call int, q module.Queue) {
 			if call > 2 {
+				time.Sleep(time.Millisecond) // so that one sees what was released
 				m.relay(ctx, q)
 				return
 			}
@@ -114,10 +115,12 @@ func TestReleaseLetsEverythingGoNow(t *testing.T) {
 				}
 			}
 		})
-		running(t, m, func(k *kernel.Kernel, l *memLedger) {
+		fill := func(k *kernel.Kernel) {
 			insert(k, 1, "host")
 			insert(k, 2, "others")
 			insert(k, 3, "others")
+		}
+		filled(t, m, fill, func(k *kernel.Kernel, l *memLedger) {
 			time.Sleep(time.Second)
 			dry, err := k.Release(queue.Selection{Queues: []string{"host"}}, "root", true)
 			if err != nil || dry.Queues != 1 || dry.Changed != 1 || m.done(1) != 0 {

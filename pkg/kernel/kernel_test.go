@@ -198,8 +198,15 @@ func insert(k *kernel.Kernel, id mail.ID, queues ...string) {
 // running runs a kernel with a module in a bubble, and stops it after f.
 func running(t *testing.T, m *scripted, f func(k *kernel.Kernel, l *memLedger)) {
 	t.Helper()
+	filled(t, m, func(*kernel.Kernel) {}, f)
+}
+
+// filled is running of a kernel that has its first messages before the module works.
+func filled(t *testing.T, m *scripted, fill func(*kernel.Kernel), f func(k *kernel.Kernel, l *memLedger)) {
+	t.Helper()
 	l := &memLedger{}
 	k := kernel.New(l, plan, discard(), m)
+	fill(k)
 	ctx, cancel := context.WithCancel(t.Context())
 	var run sync.WaitGroup
 	run.Go(func() { k.Run(ctx, nil, time.Minute) })
@@ -261,10 +268,12 @@ func TestRecipientsAndMessagesAreDelayedAlone(t *testing.T) {
 				}
 			}
 		})
-		running(t, m, func(k *kernel.Kernel, l *memLedger) {
+		fill := func(k *kernel.Kernel) {
 			insert(k, 1, "q", "q")
 			insert(k, 2, "q", "q")
 			insert(k, 3, "q")
+		}
+		filled(t, m, fill, func(k *kernel.Kernel, l *memLedger) {
 			time.Sleep(time.Second)
 			for id, want := range map[mail.ID][]queue.Status{1: {queue.Suspended}, 2: {queue.Suspended, queue.Suspended}, 3: nil} {
 				v, _ := k.Message(id)
