@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -269,7 +270,10 @@ func TestRejectSkipsWhatIsBeingProcessed(t *testing.T) {
 // What cannot be meant, or cannot be understood, is refused, and changes nothing.
 func TestHostileSelections(t *testing.T) {
 	h, _ := filled(t)
-	raw := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", h.socket) }}}
+	raw := http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", h.socket)
+		}}}
 	defer raw.CloseIdleConnections()
 	for _, call := range []string{"queue/reject", "message/reject", "queue/release"} {
 		for body, kind := range map[string]control.Kind{
