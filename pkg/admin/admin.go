@@ -25,7 +25,9 @@ type Server struct {
 	Stats     *stats.Set
 	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
 	Listeners func() []control.Listener
-	Base      string // absolute
+	Read      <-chan struct{} // closed when a start has read the Queue, or was stopped
+	Unread    func() int      // messages that it has not read yet
+	Base      string          // absolute
 	Version   string
 	Ready     time.Time
 	State     func() string // running, stopping

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,8 @@ type house struct {
 	stats  stats.Set
 	state  string
 	hands  *hands
+	read   chan struct{} // closed: the Queue is read
+	unread atomic.Int32  // messages that are not
 }
 
 // hands is a module that holds each message in its hand until it is let go, then
@@ -68,6 +71,16 @@ func (h *hands) Transfer(ctx context.Context, q module.Queue) {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
+	h, fsys := empty(t)
+	h.read = make(chan struct{})
+	close(h.read)
+	h.begin(t, fsys)
+	return h
+}
+
+// empty is a house where nothing is served yet.
+func empty(t *testing.T) (*house, disk.FS) {
+	t.Helper()
 	base, err := os.MkdirTemp("", "cgq") // the path of a socket is short
 	if err != nil {
 		t.Fatal(err)
@@ -93,12 +106,17 @@ func newHouse(t *testing.T) *house {
 	h.kernel = kernel.New(h.spool, func(string) kernel.Plan {
 		return kernel.Plan{Limits: queue.Limits{Channels: 10, QueueChannels: 1}, Retry: []time.Duration{24 * time.Hour}}
 	}, kernel.Logs{Queue: quiet, Dequeuer: quiet}, h.hands)
-	s := &admin.Server{Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
-		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Base: base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
+	return h, fsys
+}
+
+// begin serves what a daemon does.
+func (h *house) begin(t *testing.T, fsys disk.FS) {
+	t.Helper()
+	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
+		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State:     func() string { return h.state },
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
-	return h
 }
 
 func (h *house) serve(t *testing.T, m *control.Mux) {

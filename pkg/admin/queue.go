@@ -69,13 +69,48 @@ func (s *Server) queueList(_ context.Context, _ control.Actor, in control.Select
 				return
 			}
 		}
+		if err := s.incomplete(); err != nil {
+			yield(control.QueueRow{}, err)
+		}
 	}
+}
+
+// incomplete is the error of one who is told what is known, as long as a start still
+// reads the Queue: a list that is not whole must not look so.
+func (s *Server) incomplete() error {
+	n := s.Unread()
+	if n == 0 {
+		return nil
+	}
+	return control.Errorf(control.KindIncomplete, "ask again in a moment", "the Queue is still being read: %d messages are not known yet", n)
+}
+
+// whole waits until all of the Queue is known: an act is about all that it names
+// (SPOOL L4).
+func (s *Server) whole(ctx context.Context) error {
+	select {
+	case <-s.Read:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if s.Unread() > 0 {
+		return control.Errorf(control.KindStopping, "nothing was changed", "the daemon stops, and has not read all of the Queue")
+	}
+	return nil
+}
+
+// missing is the answer to one who names what is not there.
+func (s *Server) missing(kind control.Kind, hint, format string, args ...any) error {
+	if err := s.incomplete(); err != nil {
+		return err
+	}
+	return control.Errorf(kind, hint, format, args...)
 }
 
 func (s *Server) queueShow(_ context.Context, _ control.Actor, in control.QueueName) (control.QueueHead, error) {
 	v, ok := s.Kernel.Host(queue.Key{Module: strings.ToUpper(in.Module), Queue: strings.ToLower(in.Queue)})
 	if !ok || v.Messages == 0 {
-		return control.QueueHead{}, control.Errorf(control.KindNoSuchQueue, "cgq queue list shows all that hold messages",
+		return control.QueueHead{}, s.missing(control.KindNoSuchQueue, "cgq queue list shows all that hold messages",
 			"no queue %s(%s)", in.Module, in.Queue)
 	}
 	return control.QueueHead{Module: v.Module, Queue: v.Queue, Status: hostState(v), DelayedTill: v.Until,
@@ -83,8 +118,11 @@ func (s *Server) queueShow(_ context.Context, _ control.Actor, in control.QueueN
 }
 
 // queueRelease counts host queues.
-func (s *Server) queueRelease(_ context.Context, who control.Actor, in control.Act) (control.Outcome, error) {
+func (s *Server) queueRelease(ctx context.Context, who control.Actor, in control.Act) (control.Outcome, error) {
 	sel, err := selection(in.Selection)
+	if err == nil {
+		err = s.whole(ctx)
+	}
 	if err != nil {
 		return control.Outcome{}, err
 	}
@@ -100,11 +138,14 @@ func (s *Server) queueRelease(_ context.Context, who control.Actor, in control.A
 }
 
 // reject counts recipients.
-func (s *Server) reject(_ context.Context, who control.Actor, in control.Act) (control.Outcome, error) {
+func (s *Server) reject(ctx context.Context, who control.Actor, in control.Act) (control.Outcome, error) {
 	if strings.TrimSpace(in.Text) == "" && !in.NoDSN && !in.DryRun {
 		return control.Outcome{}, control.Errorf(control.KindBadRequest, "say why with --text, or use --no-dsn", "no text for the reports")
 	}
 	sel, err := selection(in.Selection)
+	if err == nil {
+		err = s.whole(ctx)
+	}
 	if err != nil {
 		return control.Outcome{}, err
 	}
@@ -148,6 +189,9 @@ func (s *Server) messageList(_ context.Context, _ control.Actor, in control.Sele
 				}
 			}
 		}
+		if err := s.incomplete(); err != nil {
+			yield(control.MessageRow{}, err)
+		}
 	}
 }
 
@@ -183,7 +227,7 @@ func rows(m queue.MessageView) (all []control.MessageRow) {
 func (s *Server) messageShow(_ context.Context, _ control.Actor, in control.MessageID) (control.Message, error) {
 	m, ok := s.Kernel.Message(in.ID)
 	if !ok {
-		return control.Message{}, control.Errorf(control.KindNoSuchMessage,
+		return control.Message{}, s.missing(control.KindNoSuchMessage,
 			"it may have left the queue: look for ["+in.ID.String()+"] with cgq log tail --message", "no message %d in the queue", in.ID)
 	}
 	out := control.Message{ID: m.ID, ReturnPath: m.Envelope.ReturnPath.String(), MessageID: s.field(m.ID, "Message-ID"),

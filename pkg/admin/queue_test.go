@@ -405,3 +405,55 @@ func TestMessageShowWithoutItsText(t *testing.T) {
 		t.Errorf("show = %+v, %v", m, err)
 	}
 }
+
+// SPOOL R1, L4: while a start still reads the Queue, a list says that it is not whole, and
+// an act waits for what it may be about.
+func TestWhileTheQueueIsRead(t *testing.T) {
+	h, fsys := empty(t)
+	h.read = make(chan struct{})
+	h.unread.Store(2)
+	h.begin(t, fsys)
+	h.put(t, "a@one.example")
+	n := 0
+	for row, err := range control.QueueList.Do(t.Context(), h.client, control.Selection{}) {
+		if err != nil {
+			refused(t, "the end of the list", err, control.KindIncomplete)
+			n += 10
+		} else if row.Queue == "one.example" {
+			n++
+		}
+	}
+	if n != 11 {
+		t.Errorf("%d, want the row, then the error", n)
+	}
+	_, err := control.MessageShow.Do(t.Context(), h.client, control.MessageID{ID: 77})
+	refused(t, "a message that may be there", err, control.KindIncomplete)
+	acted := make(chan control.Outcome, 1)
+	go func() {
+		out, err := control.QueueReject.Do(t.Context(), h.client, control.Act{Selection: control.Selection{All: true}, NoDSN: true})
+		if err != nil {
+			t.Error(err)
+		}
+		acted <- out
+	}()
+	h.put(t, "b@two.example") // what is read next
+	h.undone(t, 2, 2)
+	h.unread.Store(0)
+	close(h.read)
+	if out := <-acted; out.Changed != 2 {
+		t.Errorf("%+v, want both", out)
+	}
+}
+
+// One who stops the daemon meanwhile has not acted.
+func TestStoppedWhileTheQueueIsRead(t *testing.T) {
+	h, fsys := empty(t)
+	h.read = make(chan struct{})
+	h.unread.Store(2)
+	h.begin(t, fsys)
+	h.put(t, "a@one.example")
+	close(h.read)
+	_, err := control.QueueReject.Do(t.Context(), h.client, control.Act{Selection: control.Selection{All: true}, NoDSN: true})
+	refused(t, "an act", err, control.KindStopping)
+	h.undone(t, 1, 1)
+}

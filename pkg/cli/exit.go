@@ -18,7 +18,7 @@ const (
 	exitUsage        // the command line cannot be understood
 	exitEmpty        // nothing matched, with --fail-empty
 	exitNoRight      // the caller may not
-	exitPartly       // something was left alone
+	exitPartly       // something was left alone, or not all is known yet
 	exitNotConfirmed // more than one message, and nobody said yes
 	exitNoDaemon
 )
@@ -76,7 +76,7 @@ func exit(err error, failEmpty bool) int {
 		return exitNoDaemon
 	case errors.Is(err, errNotConfirmed):
 		return exitNotConfirmed
-	case errors.Is(err, errPartly):
+	case errors.Is(err, errPartly), told && e.Kind == control.KindIncomplete:
 		return exitPartly
 	case missing(err) && failEmpty:
 		return exitEmpty

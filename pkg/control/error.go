@@ -23,6 +23,7 @@ const (
 	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
 	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
 	KindStopping       Kind = "stopping"        // 503: the daemon is on its way down
+	KindIncomplete     Kind = "incomplete"      // 503: a start still reads the Queue, and not all is known
 )
 
 var statuses = map[Kind]int{
@@ -32,7 +33,7 @@ var statuses = map[Kind]int{
 	KindNoSuchAccount: http.StatusNotFound, KindNoSuchDomain: http.StatusNotFound,
 	KindNoSuchElement: http.StatusNotFound, KindExists: http.StatusConflict,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
-	KindStopping: http.StatusServiceUnavailable,
+	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
 }
 
 // An Error is the answer to a request that was not done.

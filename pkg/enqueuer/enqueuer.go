@@ -79,7 +79,7 @@ func New(s *spool.Spool, r *router.Router, k *kernel.Kernel, set *atomic.Pointer
 
 // Admit implements [module.Enqueuer].
 func (e *Enqueuer) Admit(_ context.Context, _ *mail.Envelope) error {
-	if limit := e.settings.Load().QueueLimit; limit > 0 && e.kernel.Len() >= limit {
+	if limit := e.settings.Load().QueueLimit; limit > 0 && e.spool.Len() >= limit {
 		return module.Reject(4, 3, 1, "the queue is full, try again later")
 	}
 	if e.spool.Admit() != nil { // its log says why

@@ -126,6 +126,11 @@ func newSite(t *testing.T, d *crashdisk.Disk) *site {
 	if s.spool, s.found, err = spool.Open(d, "Queue", small, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.spool.Index(t.Context(), func(found []spool.Found, damage []error) {
+		s.found.Messages, s.found.Damage = append(s.found.Messages, found...), append(s.found.Damage, damage...)
+	}); err != nil {
+		t.Fatal(err)
+	}
 	s.close = sync.OnceValue(s.spool.Close)
 	t.Cleanup(func() { _ = s.close() })
 	log := slog.New(slog.NewTextHandler(&s.log, nil))

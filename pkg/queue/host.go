@@ -13,7 +13,8 @@ type host struct {
 	key        Key
 	module     *module
 	delay      fact.Delay // zero Until: none
-	head, tail *entry     // all entries, in order of arrival
+	head, tail *entry     // all entries, by their ids: in order of arrival
+	late       *entry     // where the last one came in that was older than the tail
 	line       []ticket   // those that may be leased, in order
 	waiting    waitHeap   // those that wait for their time
 	ready      int        // how many of line count
@@ -98,14 +99,31 @@ func (s *State) drop(h *host) {
 	}
 }
 
+// push puts an entry to its place, which is nearly always the end. A start finds old
+// messages when new ones are there, one after the other: each stands behind the last.
 func (h *host) push(e *entry) {
-	e.prev = h.tail
-	if h.tail == nil {
+	before := h.tail
+	if before != nil && before.msg.id > e.msg.id {
+		before = h.late
+		if before != nil && before.msg.id > e.msg.id {
+			before = nil
+		}
+		for next := h.after(before); next.msg.id < e.msg.id; next = next.next {
+			before = next
+		}
+		h.late = e
+	}
+	e.prev, e.next = before, h.after(before)
+	if e.next == nil {
+		h.tail = e
+	} else {
+		e.next.prev = e
+	}
+	if before == nil {
 		h.head = e
 	} else {
-		h.tail.next = e
+		before.next = e
 	}
-	h.tail = e
 	h.entries++
 	h.bytes += e.msg.size
 	if e.msg.hold != "" {
@@ -113,7 +131,18 @@ func (h *host) push(e *entry) {
 	}
 }
 
+// after is the entry behind another one; behind none it is the first.
+func (h *host) after(e *entry) *entry {
+	if e == nil {
+		return h.head
+	}
+	return e.next
+}
+
 func (h *host) remove(e *entry) {
+	if h.late == e {
+		h.late = e.prev
+	}
 	if e.prev == nil {
 		h.head = e.next
 	} else {

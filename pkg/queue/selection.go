@@ -48,6 +48,7 @@ func (s Selection) matches(m *message, i int, now time.Time) bool {
 // where to go on, and whether to. What comes into the queue meanwhile is not passed
 // over.
 func (s *State) after(sel Selection, id mail.ID, limit int) (all []*message, last mail.ID, more bool) {
+	s.merge()
 	ids := s.order
 	if len(sel.IDs) > 0 {
 		ids = sel.IDs

@@ -92,6 +92,7 @@ type State struct {
 
 	messages map[mail.ID]*message
 	order    []mail.ID // sorted; some have gone
+	late     []mail.ID // to be merged into it: a start finds old ones after new ones
 	hosts    map[Key]*host
 	modules  map[string]*module
 	now      []*message // chapter: a DSN is generated immediately after the last recipient
@@ -129,10 +130,30 @@ func (s *State) Add(n Message) {
 		s.order = append(s.order, n.ID)
 		return
 	}
-	at, found := slices.BinarySearch(s.order, n.ID)
-	if !found {
-		s.order = slices.Insert(s.order, at, n.ID)
+	if s.late = append(s.late, n.ID); len(s.late) >= lateBatch {
+		s.merge()
 	}
+}
+
+// lateBatch is how many late ids are merged at once: each merge moves all that are newer.
+const lateBatch = 4096
+
+// merge puts the late ids to their places.
+func (s *State) merge() {
+	if len(s.late) == 0 {
+		return
+	}
+	slices.Sort(s.late)
+	i, j := len(s.order)-1, len(s.late)-1
+	s.order = append(s.order, s.late...)
+	for k := len(s.order) - 1; j >= 0; k-- {
+		if i >= 0 && s.order[i] > s.late[j] {
+			s.order[k], i = s.order[i], i-1
+		} else {
+			s.order[k], j = s.late[j], j-1
+		}
+	}
+	s.order, s.late = slices.Compact(s.order), s.late[:0] // one that went and came back
 }
 
 // Apply makes a fact true. It is total: a fact about something that is not there,
@@ -279,6 +300,7 @@ func (s *State) forget(m *message) {
 	m.report = nowhere // what still lies in now is passed over
 	delete(s.messages, m.id)
 	if len(s.order) > 1024 && len(s.order) > 2*len(s.messages) {
+		s.merge()
 		s.order = slices.DeleteFunc(s.order, func(id mail.ID) bool { return s.messages[id] == nil })
 	}
 }
@@ -288,7 +310,7 @@ func (s *State) Len() int { return len(s.messages) }
 
 // Newest is the highest id that ever was in the queue and may still be.
 func (s *State) Newest() mail.ID {
-	if len(s.order) == 0 {
+	if s.merge(); len(s.order) == 0 {
 		return 0
 	}
 	return s.order[len(s.order)-1]

@@ -151,6 +151,21 @@ func begin(w *world, d *crashdisk.Disk) (*life, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
+	parts.Go(func() {
+		err := s.Index(ctx, func(found []spool.Found, damage []error) {
+			for _, m := range found {
+				e.Resume(ctx, m)
+			}
+			for _, err := range damage {
+				w.mu.Lock()
+				w.early = append(w.early, "called damage: "+err.Error())
+				w.mu.Unlock()
+			}
+		})
+		if err != nil && ctx.Err() == nil {
+			panic(err)
+		}
+	})
 	parts.Go(func() { s.Run(ctx) })
 	parts.Go(func() { dq.Run(ctx) })
 	parts.Go(func() { k.Run(ctx, e, time.Minute) })

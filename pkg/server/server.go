@@ -55,6 +55,7 @@ type server struct {
 	dequeuer  *dequeuer.Dequeuer
 	listeners []net.Listener
 	sources   []module.Source
+	read      chan struct{} // closed when the Queue is read, or that was stopped
 	control   net.Listener
 	mux       *control.Mux
 	state     atomic.Value // string: what it is doing
@@ -79,7 +80,7 @@ func listen(c *config) (all []net.Listener, err error) {
 // build makes all parts around the bound listeners, and recovers the Queue. Nothing is
 // delivered yet.
 func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners []net.Listener) (s *server, err error) {
-	s = &server{base: base, fs: fsys, listeners: listeners}
+	s = &server{base: base, fs: fsys, listeners: listeners, read: make(chan struct{})}
 	s.state.Store("starting")
 	s.use(c)
 	standard, own := c.Log.parse()
@@ -96,6 +97,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	began := time.Now()
 	var found *spool.Recovery
 	options := c.Queue.Journal.options()
+	options.Foldering, options.Recycle = spool.Foldering(c.Queue.Files.Foldering), c.Queue.Files.Recycle
 	options.Free = func() (free spool.Space, err error) {
 		free.Bytes, free.Inodes, free.Counts, err = fsys.Free()
 		return free, err
@@ -103,21 +105,38 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	if s.spool, found, err = spool.Open(fsys, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
 		return s, err
 	}
-	for _, damage := range found.Damage {
-		s.system.Error("damaged: " + damage.Error())
-	}
 	s.assemble()
 	s.kernel.RestoreDelays(s.spool.Standing(), time.Now())
-	for _, m := range found.Messages {
-		s.enqueuer.Resume(ctx, m)
-	}
-	if n := len(found.Messages); n > 0 {
-		s.system.Log(ctx, serverlog.Major, "found messages in the Queue", "messages", n, "took", time.Since(began).Round(time.Millisecond))
-	}
+	s.resume(ctx, found.Messages, found.Damage)
+	s.system.Log(ctx, serverlog.Major, "the journal is read", "messages", len(found.Messages), "unread", s.spool.Unread(),
+		"took", time.Since(began).Round(time.Millisecond))
 	if s.control, err = control.Listen(filepath.Join(base, "control.sock")); err != nil {
 		return s, err
 	}
 	return s, nil
+}
+
+// resume puts into the queue what a start has found, and says what it could not believe.
+func (s *server) resume(ctx context.Context, found []spool.Found, damage []error) {
+	for _, d := range damage {
+		s.system.Error("damaged: " + d.Error())
+	}
+	for _, m := range found {
+		s.enqueuer.Resume(ctx, m)
+	}
+}
+
+// index reads the message files that the journal does not name. Everything else goes on
+// meanwhile; acts wait for it (SPOOL R1, L4).
+func (s *server) index(ctx context.Context) error {
+	began, n := time.Now(), s.spool.Unread()
+	defer close(s.read)
+	err := s.spool.Index(ctx, func(found []spool.Found, damage []error) { s.resume(ctx, found, damage) })
+	if err != nil {
+		return nil //nolint:nilerr // stopped: the next start reads on
+	}
+	s.system.Log(ctx, serverlog.Major, "the Queue is read", "files", n, "took", time.Since(began).Round(time.Millisecond))
+	return nil
 }
 
 // use makes a configuration the current one.
@@ -130,6 +149,10 @@ func (s *server) use(c *config) {
 	}
 	if s.kernel != nil {
 		s.tune(c)
+		s.spool.SetRecycle(c.Queue.Files.Recycle)
+		if err := s.spool.SetFoldering(spool.Foldering(c.Queue.Files.Foldering)); err != nil {
+			s.system.Error("the old one stays: " + err.Error())
+		}
 	}
 }
 
@@ -161,12 +184,13 @@ func (s *server) assemble() {
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
-	s.stats.Gauge("numQueuedMessages", func() int64 { return int64(s.kernel.Len()) })
+	s.stats.Gauge("numQueuedMessages", func() int64 { return int64(s.spool.Len()) })
+	s.stats.Gauge("numUnreadMessages", func() int64 { return int64(s.spool.Unread()) })
 	s.stats.Gauge("journalFilledPercent", func() int64 { return int64(100 * s.spool.Load().Journal) })
 	s.stats.Gauge("journalClosedSegments", func() int64 { return int64(s.spool.Load().Closed) })
 	s.stats.Gauge("spoolYoungBytes", func() int64 { return s.spool.Load().Young })
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open,
-		Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
+		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }
@@ -185,6 +209,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	checkpoints := s.stage(func(ctx context.Context) error { s.spool.Run(ctx); return nil })
+	index := s.stage(s.index)
 	reports := s.stage(func(ctx context.Context) error { s.dequeuer.Run(ctx); return nil })
 	transfers := s.stage(func(ctx context.Context) error { s.kernel.Run(ctx, s.enqueuer, grace); return nil })
 	face := s.stage(func(ctx context.Context) error { return s.mux.Serve(ctx, s.control) })
@@ -200,7 +225,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	s.state.Store("stopping")
 	notify("STOPPING=1")
 	s.system.Log(ctx, serverlog.Major, "stopping")
-	err := errors.Join(intake(), transfers(), reports(), face(), checkpoints())
+	err := errors.Join(intake(), index(), transfers(), reports(), face(), checkpoints())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}

@@ -97,13 +97,28 @@ func (l *Logging) parse() (standard slog.Level, own map[string]slog.Level) {
 type Queue struct {
 	Enqueuer enqueuer.Settings `toml:"enqueuer" doc:"how messages get into the Queue"`
 	Dequeuer dequeuer.Settings `toml:"dequeuer" doc:"how they leave it, and who is told"`
+	Files    Files             `toml:"files" doc:"the files of messages"`
 	Journal  Journal           `toml:"journal" doc:"what keeps messages until they have a file; takes effect at the next start"`
+}
+
+// Files is how the spool keeps files.
+type Files struct {
+	Foldering string `toml:"queue_foldering" doc:"into how many sub-directories the Queue is split: 0, 10, 100, or Auto: 100 while it has more than 5000 messages; files move when this changes, but not with Auto (chapter: Queue Foldering)"`
+	Recycle   bool   `toml:"recycle_temp_files" doc:"discarded temporary files are not deleted, but used again (chapter: Recycle Temp Files)"`
+}
+
+// Validate names the first key that cannot be used.
+func (f *Files) Validate() error {
+	if err := spool.Foldering(f.Foldering).Validate(); err != nil || f.Foldering == "" {
+		return fmt.Errorf("queue_foldering: %q is not 0, 10, 100 or Auto", f.Foldering)
+	}
+	return nil
 }
 
 // Validate names the first key that cannot be used.
 func (q *Queue) Validate() error {
 	return errors.Join(prefix("enqueuer", q.Enqueuer.Validate()), prefix("dequeuer", q.Dequeuer.Validate()),
-		prefix("journal", q.Journal.Validate()))
+		prefix("files", q.Files.Validate()), prefix("journal", q.Journal.Validate()))
 }
 
 func prefix(table string, err error) error {
@@ -172,7 +187,7 @@ func defaults() *config {
 	return &config{
 		General: General{MainDomain: "localhost", Clients: []string{}},
 		Log:     Logging{Level: "3", Levels: map[string]string{}},
-		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Journal: Journal{
+		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Files: Files{Foldering: string(spool.Hundred)}, Journal: Journal{
 			Size: 16 * segment, Age: settings.Duration(2 * time.Second), Memory: 256 * settings.MiB, InlineLimit: 256 * settings.KiB,
 			SettledSync: settings.Duration(kernel.DefaultSettledSync), MinBytes: 64 * settings.MiB, MinInodes: 1000}},
 		SMTP:  smtp.Defaults(),

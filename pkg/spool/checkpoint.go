@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"sync"
 	"time"
@@ -18,8 +17,10 @@ import (
 // Run makes checkpoints until ctx ends: when the oldest commit is older than the
 // age, when the journal is half full, or when texts without a file take their
 // memory. A checkpoint that fails is tried again every second: mail waits, nothing
-// is lost (E2).
+// is lost (E2). In between it moves files to where the foldering wants them.
 func (s *Spool) Run(ctx context.Context) {
+	var moves sync.WaitGroup // of files
+	defer moves.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -31,6 +32,13 @@ func (s *Spool) Run(ctx context.Context) {
 		}
 		now := time.Now()
 		at, due := s.next(now)
+		if s.refoldDue() {
+			moves.Go(func() {
+				if err := s.Refold(ctx); err != nil && ctx.Err() == nil {
+					s.log.Error("files stay where they are until the next start: " + err.Error())
+				}
+			})
+		}
 		if !due {
 			if !at.IsZero() {
 				timer.Reset(at.Sub(now))
@@ -79,7 +87,7 @@ type survey struct {
 	through Number // the last commit of the oldest segment
 	newest  Number // of all that was seen
 	todo    []unfiled
-	gone    []mail.ID
+	gone    map[mail.ID][]folder
 }
 
 // Checkpoint frees the oldest segment of the journal: what lives in it goes to
@@ -100,14 +108,14 @@ func (s *Spool) Checkpoint() error {
 		return fmt.Errorf("spool: checkpoint: %w", err)
 	}
 	placed := time.Since(began)
-	if err := each(1, v.gone, s.unlink); err != nil {
+	if err := each(1, slices.Sorted(maps.Keys(v.gone)), func(id mail.ID) error { return s.unlink(id, v.gone[id]) }); err != nil {
 		return fmt.Errorf("spool: checkpoint: %w", err)
 	}
 	if err := errors.Join(s.syncDirs(), s.waitNewest(v)); err != nil {
 		return fmt.Errorf("spool: checkpoint: %w", err)
 	}
 	s.mu.Lock()
-	for _, id := range v.gone {
+	for id := range v.gone {
 		delete(s.gone, id)
 	}
 	s.mu.Unlock()
@@ -158,7 +166,7 @@ func (s *Spool) survey() (v survey, err error) {
 		}
 	}
 	slices.SortFunc(v.todo, func(a, b unfiled) int { return int(int64(a.id) - int64(b.id)) })
-	v.gone = slices.Sorted(maps.Keys(s.gone))
+	v.gone = maps.Clone(s.gone)
 	err = s.standAgain(v.through)
 	v.newest = s.newest
 	return v, err
@@ -188,21 +196,22 @@ func (s *Spool) standAgain(n Number) error {
 }
 
 // unlink takes the file of a message away that is gone for good (L6).
-func (s *Spool) unlink(id mail.ID) error {
-	s.changed(id)
-	for _, suffix := range []string{".msg", ".tmp"} {
-		if err := s.fs.Remove(s.name(id, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+func (s *Spool) unlink(id mail.ID, from []folder) error {
+	for _, f := range from {
+		for _, suffix := range []string{".msg", ".tmp"} {
+			if err := s.removeFile(f, s.name(id, f, suffix)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// changed notes that names in the folder of id have changed.
-func (s *Spool) changed(id mail.ID) {
+// changed notes that names in a folder have changed.
+func (s *Spool) changed(f folder) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unsynced[path.Dir(s.name(id, ""))] = true
+	s.unsynced[f] = true
 }
 
 // syncDirs syncs each directory in which names have changed, once. It ends the
@@ -213,7 +222,12 @@ func (s *Spool) syncDirs() error {
 	dirs := slices.Sorted(maps.Keys(s.unsynced))
 	clear(s.unsynced)
 	s.mu.Unlock()
-	err := each(s.options.Syncers, dirs, s.fs.SyncDir)
+	err := each(s.options.Syncers, dirs, func(f folder) error {
+		if err := s.fs.SyncDir(s.path(f)); !errors.Is(err, fs.ErrNotExist) { // a folder that is not there has no names
+			return err
+		}
+		return nil
+	})
 	if err != nil {
 		s.mu.Lock()
 		s.err = err
@@ -225,8 +239,12 @@ func (s *Spool) syncDirs() error {
 // Empty makes checkpoints until the journal holds standing things alone (C4).
 func (s *Spool) Empty() error {
 	s.mu.Lock()
-	end := s.newest
+	end, old := s.newest, s.spares
+	s.spares = nil
 	s.mu.Unlock()
+	for _, o := range old {
+		s.throwAway(o)
+	}
 	for n := s.journal.Oldest(); n != 0 && n <= end; n = s.journal.Oldest() {
 		if err := s.Checkpoint(); err != nil {
 			return err

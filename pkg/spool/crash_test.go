@@ -100,6 +100,9 @@ type world struct {
 	point    bool     // a checkpoint is going on
 	under    func(disk.FS) disk.FS
 	s        *spool.Spool
+
+	foldering spool.Foldering
+	moving    bool // files are moved just now
 }
 
 func newWorld() *world {
@@ -233,6 +236,16 @@ func (w *world) goodbye(wait bool, label string) error {
 	})
 }
 
+// refold has all files moved to where another foldering puts them.
+func (w *world) refold(f spool.Foldering) error {
+	w.foldering, w.moving = f, true
+	defer func() { w.moving = false }()
+	if err := w.s.SetFoldering(f); err != nil {
+		return err
+	}
+	return w.retry(func() error { return w.s.Refold(context.Background()) })
+}
+
 // script returns the steps of a life in the queue.
 func (w *world) script() []func() error {
 	point := w.checkpoint
@@ -261,7 +274,12 @@ func (w *world) script() []func() error {
 		func() error { return w.facts(false, "reported", "b") },
 		func() error { return w.goodbye(false, "g") }, // its file must not go before the report is durable
 		point,
-		func() error { return w.goodbye(true, "c") },
+		func() error { return w.refold(spool.Flat) },
+		func() error { return w.goodbye(true, "c") }, // was moved: neither name comes back
+		func() error { return w.refold(spool.Ten) },
+		func() error { return w.abandon(500) }, // the file is used again
+		func() error { return w.submit("r", 1500) },
+		func() error { return w.goodbye(false, "r") },
 		point,
 	}
 	for i := range 4 { // segments are used again

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,44 +39,51 @@ func (r *recovering) finding(name string, why error, fate string) {
 }
 
 // where is the file that holds a message, or the journal.
-func (r *recovering) where(id mail.ID) string {
-	c := r.found[id]
+func (r *recovering) where(id mail.ID, c *candidate) string {
 	if !c.filed {
 		return r.journals()
 	}
-	return r.name(id, suffix(c.m.draft))
+	return r.name(id, c.m.folder, suffix(c.m.draft))
 }
 
 // sentence says what becomes of what cannot be believed, and of the drafts that nothing
 // names: of these a hole in the journal may be the reason, unless their message is known
 // otherwise (R3).
 func (r *recovering) sentence() {
-	move := "moved to " + r.damaged()
 	for _, id := range slices.Sorted(maps.Keys(r.bad)) {
-		before := len(r.Damage)
-		for _, suffix := range []string{".msg", ".tmp"} {
-			if name := r.name(id, suffix); r.movable(name) {
-				r.moves = append(r.moves, name)
-				r.finding(name, r.bad[id], move)
+		bad, before := r.bad[id], len(r.Damage)
+		names := []string{bad.name}
+		if in, ok := r.drafts[id]; ok && r.name(id, in, ".tmp") != bad.name {
+			names = append(names, r.name(id, in, ".tmp"))
+		}
+		for _, name := range names {
+			if name != "" && r.movable(name) {
+				r.aside(name, bad.why)
 			}
 		}
 		switch {
 		case r.images[id] != nil:
-			r.finding(r.journals(), r.bad[id], move)
+			r.finding(r.journals(), bad.why, "moved to "+r.damaged())
 		case len(r.Damage) == before:
-			r.finding(r.journals(), r.bad[id], "nothing is left of it")
+			r.finding(r.journals(), bad.why, "nothing is left of it")
 		}
 		delete(r.drafts, id)
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.drafts)) {
-		name := r.drafts[id]
-		if r.holed && r.found[id] == nil && !r.gone[id] {
-			r.moves = append(r.moves, name)
-			r.finding(name, fmt.Errorf("%w: %w", ErrDamaged, errLost), move)
+		name := r.name(id, r.drafts[id], ".tmp")
+		if r.holed && !r.known(id) {
+			r.aside(name, fmt.Errorf("%w: %w", ErrDamaged, errLost))
 			continue
 		}
 		r.Removed = append(r.Removed, name)
 	}
+}
+
+// known says whether there is a message of an id, or was, otherwise than by its draft.
+func (r *recovering) known(id mail.ID) bool {
+	_, gone := r.gone[id]
+	_, filed := slices.BinarySearchFunc(r.files, id, func(p place, id mail.ID) int { return cmp.Compare(p.id, id) })
+	return gone || filed || r.found[id] != nil
 }
 
 // movable says whether there is a file of a name.
@@ -96,9 +104,14 @@ func (r *recovering) setAside() error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.images)) {
 		if b := r.images[id]; b != nil {
-			if err := r.save(path.Join(r.damaged(), id.String()), b); err != nil {
+			if err := r.save(path.Join(r.damaged(), id.String()), ".msg", b); err != nil {
 				return err
 			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.loose)) {
+		if err := r.save(path.Join(r.damaged(), id.String()), ".facts", r.loose[id]); err != nil {
+			return err
 		}
 	}
 	for _, name := range r.Removed {
@@ -110,7 +123,7 @@ func (r *recovering) setAside() error {
 }
 
 // save keeps what only the journal held.
-func (r *recovering) save(name string, b []byte) error {
+func (r *recovering) save(name, suffix string, b []byte) error {
 	tmp := name + ".tmp"
 	if err := r.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be the kept one, too
 		return err
@@ -122,5 +135,5 @@ func (r *recovering) save(name string, b []byte) error {
 	if err := errors.Join(f.Datasync(), f.Close()); err != nil {
 		return err
 	}
-	return disk.MoveAside(r.fs, tmp, name+".msg")
+	return disk.MoveAside(r.fs, tmp, name+suffix)
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
-	"path"
 	"strconv"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 // Discard; Discard after Commit does nothing.
 type Draft struct {
 	ID     mail.ID
+	folder folder
 	s      *Spool
 	buf    []byte    // V line, envelope and text; of a spilled draft the part not written yet
 	pool   *[]byte   // where buf came from
@@ -45,11 +44,11 @@ const maxEnvelope = 64 << 20
 
 // Draft begins a message with a new id. The envelope is written down now.
 func (s *Spool) Draft(e *mail.Envelope) (*Draft, error) {
-	id, err := s.newID()
+	id, in, err := s.newID()
 	if err != nil {
 		return nil, fmt.Errorf("spool: draft: %w", err)
 	}
-	d := &Draft{ID: id, s: s}
+	d := &Draft{ID: id, folder: in, s: s}
 	d.pool, _ = s.scratch.Get().(*[]byte)
 	if d.pool == nil {
 		b := make([]byte, 0, 16<<10)
@@ -109,8 +108,12 @@ func (d *Draft) create() error {
 	if d.file != nil {
 		return nil
 	}
-	name := d.s.name(d.ID, ".tmp")
-	f, err := d.s.fs.Create(name)
+	name := d.s.name(d.ID, d.folder, ".tmp")
+	err := d.recycled(name)
+	var f disk.File
+	if err == nil {
+		f, err = d.s.fs.Create(name)
+	}
 	if err != nil {
 		d.err = fmt.Errorf("spool: temporary file: %w", err)
 		return d.err
@@ -175,14 +178,14 @@ func (d *Draft) commit(ctx context.Context, share journal.Share, parents []fact.
 	if d.err != nil {
 		return 0, d.err
 	}
-	m := &message{textAt: int32(d.textAt), text: d.Size(), facts: int32(len(facts))}
+	m := &message{folder: d.folder, textAt: int32(d.textAt), text: d.Size(), facts: int32(len(facts))}
 	var lines []byte
 	for i, f := range facts {
 		lines = appendLine(lines, i+1, f)
 	}
 	if d.file != nil || len(d.buf)+len(lines) > d.s.journal.FrameLimit()/2 {
-		if err := d.finish(m, lines); err != nil {
-			return 0, err
+		if d.err = d.finish(m, lines); d.err != nil {
+			return 0, d.err
 		}
 		d.buf = appendDraftNote(d.buf[:0], m)
 		return d.submit(ctx, share, parents, kindDraft, m, nil)
@@ -214,7 +217,7 @@ func (d *Draft) finish(m *message, lines []byte) error {
 		return err
 	}
 	m.draft, m.size = true, end+int64(len(tail))
-	return d.s.fs.SyncDir(path.Dir(d.s.name(d.ID, "")))
+	return d.s.fs.SyncDir(d.s.path(d.folder))
 }
 
 // fillTo fills b up so that, written at offset at, it ends on a sector.
@@ -288,11 +291,12 @@ func (d *Draft) try(share journal.Share, parents []fact.Change, kind journal.Kin
 
 // Discard throws the draft away (chapter: the Module discards of the temporary file).
 func (d *Draft) Discard() {
-	if d.file != nil && d.s != nil {
-		name := d.s.name(d.ID, ".tmp")
-		if err := d.s.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			d.s.log.Error("cannot remove a temporary file; it goes at the next start", "file", name, "err", err)
-		}
+	switch {
+	case d.file == nil:
+	case d.err != nil: // never again into a file that failed
+		d.s.throwAway(spare{d.ID, d.folder})
+	default:
+		d.s.discard(d.ID, d.folder)
 	}
 	d.release()
 }

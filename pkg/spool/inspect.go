@@ -1,9 +1,11 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"cgq/pkg/disk"
 	"cgq/pkg/journal"
@@ -33,6 +35,11 @@ func Inspect(fsys disk.FS, dir string) (*Inspection, error) {
 	if err := errors.Join(err, r.read(contents.Replay())); err != nil {
 		return nil, fmt.Errorf("spool: recover: %w", err)
 	}
+	for batch := range slices.Chunk(r.files, indexBatch) {
+		some := newRecovering(r.Spool)
+		some.indexSome(batch)
+		r.add(some)
+	}
 	i := &Inspection{Recovery: r.Recovery, Standing: r.Spool.Standing(), Kept: kept,
 		Used: contents.Used, Free: contents.Free, Damaged: contents.Damaged, Ceiling: r.ceiling, Identity: r.identity}
 	for _, c := range r.found {
@@ -41,4 +48,11 @@ func Inspect(fsys disk.FS, dir string) (*Inspection, error) {
 		}
 	}
 	return i, nil
+}
+
+// add puts what was found in some files to the rest.
+func (r *recovering) add(some *recovering) {
+	r.Damage = append(r.Damage, some.Damage...)
+	r.Messages = append(r.Messages, some.Messages...)
+	slices.SortFunc(r.Messages, func(a, b Found) int { return cmp.Compare(a.ID, b.ID) })
 }

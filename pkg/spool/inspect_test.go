@@ -2,8 +2,10 @@ package spool_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -182,7 +184,7 @@ func TestInspectForetellsTheStart(t *testing.T) {
 			if len(tt.want) == 0 && len(i.Damage) > 0 {
 				t.Errorf("damage %q, want none", i.Damage)
 			}
-			s, rec, err := spool.Open(d, "Queue", small, discard())
+			s, rec, err := start(d, small)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -229,6 +231,7 @@ func fatesAre(t *testing.T, dir string, was *spool.Inspection) {
 			t.Errorf("%s: not removed: %v", name, err)
 		}
 	}
+	i.Kept = slices.DeleteFunc(i.Kept, func(name string) bool { return strings.HasSuffix(name, ".facts") }) // what else was known
 	if len(i.Damage) != stay || len(i.Removed) > 0 || i.Young > 0 || i.Damaged > 0 || len(i.Kept) != kept || len(i.Messages) != len(was.Messages) {
 		t.Errorf("afterwards %+v; want %d findings, %d files kept, %d messages", i, stay, kept, len(was.Messages))
 	}
@@ -243,9 +246,16 @@ func TestInspectOfNothing(t *testing.T) {
 	}
 }
 
+// newer is the header of a segment of a version to come.
+func newer() string {
+	b := append([]byte("cgq seg\n\x63"), make([]byte, 4096-9)...)
+	binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], crc32.MakeTable(crc32.Castagnoli)))
+	return string(b)
+}
+
 // Where a start refuses, Inspect does.
 func TestInspectRefusesAsAStartDoes(t *testing.T) {
-	for name, text := range map[string]string{"Queue/ids": "x", "Queue/09/9.msg": "V 2 newer"} {
+	for name, text := range map[string]string{"Queue/ids": "x", "Queue/journal/00000009.seg": newer()} {
 		d := crashdisk.New(-1)
 		killed(t, d)
 		f, err := d.Create(name)
@@ -256,9 +266,9 @@ func TestInspectRefusesAsAStartDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err1 := spool.Inspect(d, "Queue")
-		_, _, err2 := spool.Open(d, "Queue", small, discard())
-		if err1 == nil || err2 == nil || err1.Error() != err2.Error() {
-			t.Errorf("%s: Inspect = %v, Open = %v", name, err1, err2)
+		_, _, err2 := start(d, small)
+		if err1 == nil || err2 == nil || !strings.Contains(err1.Error(), name) || !strings.Contains(err2.Error(), name) {
+			t.Errorf("Inspect = %v, Open = %v; want both to name %s", err1, err2, name)
 		}
 	}
 }
@@ -276,7 +286,7 @@ func TestLostFramesTextIsKept(t *testing.T) {
 				wipe(t, d, "last", block)
 				for life, power := range []int{step, rng.IntN(40), -1} {
 					d.PowerFor(power)
-					s, _, err := spool.Open(d, "Queue", small, discard())
+					s, _, err := start(d, small)
 					if err == nil {
 						s.Close()
 					}

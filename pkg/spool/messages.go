@@ -38,8 +38,16 @@ func (s *Spool) forget(id mail.ID, m *message) {
 	delete(s.unfiled, id)
 	s.young -= int64(len(m.image))
 	if m.image == nil || m.anew {
-		s.gone[id] = true
+		s.gone[id] = m.folders()
 	}
+}
+
+// folders are those in which a message may have a file. The caller holds mu.
+func (m *message) folders() []folder {
+	if m.twice {
+		return []folder{m.folder, m.second}
+	}
+	return []folder{m.folder}
 }
 
 // A text is open for reading.
@@ -65,14 +73,17 @@ func (s *Spool) Open(id mail.ID) (io.ReadSeekCloser, error) {
 			s.mu.Unlock()
 			return nil, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
 		}
-		image, draft, textAt, length := m.image, m.draft, int64(m.textAt), m.text
+		image, draft, in, textAt, length := m.image, m.draft, m.folder, int64(m.textAt), m.text
 		s.mu.Unlock()
 		if image != nil {
 			return youngText{bytes.NewReader(image[textAt:])}, nil
 		}
-		f, err := s.fs.Open(s.name(id, suffix(draft)))
+		f, err := s.fs.Open(s.name(id, in, suffix(draft)))
 		if errors.Is(err, fs.ErrNotExist) && draft { // a checkpoint has just given it its name
-			f, err = s.fs.Open(s.name(id, ".msg"))
+			f, err = s.fs.Open(s.name(id, in, ".msg"))
+		}
+		if errors.Is(err, fs.ErrNotExist) && s.elsewhere(id, in) { // it has just been moved, or has gone
+			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("spool: message %d: %w", id, err)
@@ -90,6 +101,14 @@ func (s *Spool) promoted(m *message) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !m.draft
+}
+
+// elsewhere says that a message is not in a folder any more.
+func (s *Spool) elsewhere(id mail.ID, f folder) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.messages[id]
+	return m == nil || m.folder != f
 }
 
 func suffix(draft bool) string {

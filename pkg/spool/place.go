@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 
 	"cgq/pkg/disk"
@@ -22,6 +21,7 @@ const (
 // A placing is a message file on its way: composed, synced, named.
 type placing struct {
 	id   mail.ID
+	dir  folder
 	f    disk.File // nil: there is nothing to do
 	size int64     // of the file
 	tmp  bool      // it has to be named
@@ -60,8 +60,8 @@ func (s *Spool) finish(p *placing) error {
 	if p.f = nil; err != nil || !p.tmp {
 		return err
 	}
-	s.changed(p.id)
-	return s.fs.Rename(s.name(p.id, ".tmp"), s.name(p.id, ".msg"))
+	s.changed(p.dir)
+	return s.fs.Rename(s.name(p.id, p.dir, ".tmp"), s.name(p.id, p.dir, ".msg"))
 }
 
 // place makes or mends the files of the messages of a survey.
@@ -89,7 +89,7 @@ func (s *Spool) compose(p *placing, u unfiled) (err error) {
 	m := u.m
 	gone := s.messages[u.id] == nil
 	image, draft, anew := m.image, m.draft, m.anew
-	p.size = m.size
+	p.dir, p.size = m.folder, m.size
 	s.mu.Unlock()
 	switch {
 	case gone: // since the survey
@@ -112,7 +112,7 @@ func (s *Spool) placed(p *placing, u unfiled, newest Number) error {
 		return fmt.Errorf("message %d: %w", u.id, p.err)
 	}
 	if s.messages[u.id] == nil { // gone meanwhile: forget has counted the image off
-		s.gone[u.id] = true
+		s.gone[u.id] = m.folders()
 		return nil
 	}
 	s.young -= int64(len(m.image))
@@ -129,7 +129,7 @@ func (s *Spool) placed(p *placing, u unfiled, newest Number) error {
 // create writes the temporary file of a message. Where a sync has failed, the name is
 // taken away first: never again into that inode (F3).
 func (s *Spool) create(p *placing, b []byte, anew bool) (err error) {
-	tmp := s.name(p.id, ".tmp")
+	tmp := s.name(p.id, p.dir, ".tmp")
 	if anew {
 		if err := s.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -146,14 +146,14 @@ func (s *Spool) create(p *placing, b []byte, anew bool) (err error) {
 // facts.
 func (s *Spool) remake(p *placing, m *message, draft bool, lines []byte) error {
 	if draft {
-		if err := s.promote(p.id); err != nil {
+		if err := s.promote(p); err != nil {
 			return err
 		}
 		s.mu.Lock()
 		m.draft = false // or the next try would take the new file, half written, for it
 		s.mu.Unlock()
 	}
-	b, err := s.slurp(s.name(p.id, ".msg"))
+	b, err := s.slurp(s.name(p.id, p.dir, ".msg"))
 	if err != nil {
 		return err
 	}
@@ -165,18 +165,18 @@ func (s *Spool) remake(p *placing, m *message, draft bool, lines []byte) error {
 
 // promote gives a draft its final name, durably: its text has no other place, and
 // the temporary name is about to be used for a new file.
-func (s *Spool) promote(id mail.ID) error {
-	err := s.fs.Rename(s.name(id, ".tmp"), s.name(id, ".msg"))
+func (s *Spool) promote(p *placing) error {
+	err := s.fs.Rename(s.name(p.id, p.dir, ".tmp"), s.name(p.id, p.dir, ".msg"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier try has done it
 		return err
 	}
-	return s.fs.SyncDir(path.Dir(s.name(id, "")))
+	return s.fs.SyncDir(s.path(p.dir))
 }
 
 // grow appends facts to the file of a message; one that is still a draft is to be
 // named.
 func (s *Spool) grow(p *placing, draft bool, lines []byte) (err error) {
-	if p.f, err = s.fs.Open(s.name(p.id, suffix(draft))); err != nil {
+	if p.f, err = s.fs.Open(s.name(p.id, p.dir, suffix(draft))); err != nil {
 		return err
 	}
 	p.tmp = draft

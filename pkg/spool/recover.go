@@ -2,12 +2,9 @@ package spool
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
@@ -24,9 +21,6 @@ import (
 	"cgq/pkg/mail"
 )
 
-// folders is how many NN there are (chapter: Queue Foldering).
-const folders = 100
-
 // A Found message is one that a start has found in the Queue.
 type Found struct {
 	ID       mail.ID
@@ -41,7 +35,7 @@ type Found struct {
 type Recovery struct {
 	Messages []Found  // by their ids
 	Damage   []error  // each a [Finding]: was durable once and is lost, or cannot be believed
-	Removed  []string // temporary files that nothing names: what was never accepted
+	Removed  []string // files that count for nothing: of what was never accepted, or a second name
 }
 
 // A candidate is a message in the making.
@@ -50,45 +44,63 @@ type candidate struct {
 	env   []byte // envelope lines
 	start []byte // of the text
 	lines []line // by number
+	sum   uint32 // of the V line of its file
 	torn  bool   // the lines of the file do not end as they were written
 	filed bool   // a file has its text
+}
+
+// A damage is why a message cannot be believed, and its file, if it has one.
+type damage struct {
+	why  error
+	name string
 }
 
 // A recovering spool is a spool while it is read. Until that is done nothing is written.
 type recovering struct {
 	*Spool
 	Recovery
+	frames []journal.Frame
+	files  []place // message files, by id
 	found  map[mail.ID]*candidate
-	bad    map[mail.ID]error
-	drafts map[mail.ID]string // .tmp files
+	at     map[mail.ID][]folder // where they have files
+	bad    map[mail.ID]damage
+	drafts map[mail.ID]folder // .tmp files
 	images map[mail.ID][]byte // of the bad ones that only the journal holds; nil: a file does
+	loose  map[mail.ID][]byte // facts about bad ones
 	moves  []string           // files that go to damaged/
+	second []place            // second names of files, to be removed
 	holed  bool               // commits of the journal are lost
 }
 
 func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
 	s := &Spool{fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
 		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
-		gone: map[mail.ID]bool{}, unsynced: map[string]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
-	return &recovering{Spool: s, found: map[mail.ID]*candidate{}, bad: map[mail.ID]error{},
-		drafts: map[mail.ID]string{}, images: map[mail.ID][]byte{}}
+		gone: map[mail.ID][]folder{}, unsynced: map[folder]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
+	return newRecovering(s)
+}
+
+func newRecovering(s *Spool) *recovering {
+	return &recovering{Spool: s, at: map[mail.ID][]folder{}, found: map[mail.ID]*candidate{}, bad: map[mail.ID]damage{},
+		drafts: map[mail.ID]folder{}, images: map[mail.ID][]byte{}, loose: map[mail.ID][]byte{}}
 }
 
 // Open recovers the spool in dir. When it returns a spool, the journal holds
-// standing things alone and the files are the whole truth. A file or segment of a
-// newer version is an error, and nothing is touched.
+// standing things alone and the files are the whole truth; the Recovery is of what the
+// journal named, and of files that are no messages. The other messages come from Index,
+// which takes the time that it takes; until it is through, the spool takes new ones, and
+// Len counts all. A segment of a newer version is an error, and nothing is touched.
 func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
 	r := recovery(fsys, dir, log)
-	dirs := []string{r.journals(), r.damaged()}
-	for nn := range folders {
-		dirs = append(dirs, r.folder(nn))
+	if err := o.Foldering.Validate(); err != nil {
+		return nil, nil, fmt.Errorf("spool: queue foldering: %w", err)
 	}
-	for _, d := range dirs {
+	for _, d := range []string{r.journals(), r.damaged()} {
 		if err := fsys.Mkdir(d); err != nil {
 			return nil, nil, fmt.Errorf("spool: %w", err)
 		}
 	}
-	if err := errors.Join(fsys.SyncDir(path.Dir(dir)), fsys.SyncDir(dir)); err != nil {
+	r.foldering, r.recycle = o.Foldering, o.Recycle
+	if err := errors.Join(r.makeFolders(o.Foldering), fsys.SyncDir(path.Dir(dir)), fsys.SyncDir(dir)); err != nil {
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
 	o.Journal.Aside = r.damaged()
@@ -123,18 +135,18 @@ func (r *recovering) recover() error {
 	if err := r.setAside(); err != nil {
 		return err
 	}
+	r.unread, r.rest = r.files, len(r.files)
 	return r.rewrite()
 }
 
-// read reads files and frames, and says what becomes of them. It writes nothing.
+// read reads the frames, and the files that they name, and says what becomes of them.
+// It writes nothing. The files that no frame names are left for Index.
 func (r *recovering) read(frames iter.Seq2[journal.Frame, error]) error {
 	if err := r.readCeiling(); err != nil {
 		return err
 	}
-	for nn := range folders {
-		if err := r.index(r.folder(nn)); err != nil {
-			return err
-		}
+	if err := r.list(); err != nil {
+		return err
 	}
 	for f, err := range frames {
 		var hole *journal.DamageError
@@ -145,14 +157,46 @@ func (r *recovering) read(frames iter.Seq2[journal.Frame, error]) error {
 		case err != nil:
 			return err
 		default:
-			if err := r.replay(f); err != nil {
-				return fmt.Errorf("commit %d: %w", f.Number, err)
-			}
+			r.frames = append(r.frames, f)
 		}
 	}
+	named, err := r.named()
+	if err != nil {
+		return err
+	}
+	r.readFiles(named)
+	for _, f := range r.frames {
+		if err := r.replay(f); err != nil {
+			return fmt.Errorf("commit %d: %w", f.Number, err)
+		}
+	}
+	r.frames = nil
 	r.judge()
 	r.sentence()
 	return nil
+}
+
+// named are the messages that the journal says something of.
+func (r *recovering) named() (map[mail.ID]bool, error) {
+	ids := map[mail.ID]bool{}
+	for _, f := range r.frames {
+		b := f.Payload
+		if f.Kind != kindFacts {
+			ids[mail.ID(f.ID)] = true
+			births, _, err := splitBirths(b)
+			if err != nil {
+				return nil, fmt.Errorf("commit %d: %w", f.Number, err)
+			}
+			b = births
+		}
+		for raw := range bytes.Lines(b) {
+			id, _, _ := bytes.Cut(raw, []byte(" "))
+			if n, ok := mail.ParseID(string(id)); ok {
+				ids[n] = true
+			}
+		}
+	}
+	return ids, nil
 }
 
 // maxID is the highest id there can be: a fact takes no higher one, and a ceiling above
@@ -176,111 +220,6 @@ func (r *recovering) readCeiling() error {
 	}
 	r.last, r.ceiling, r.identity = mail.ID(n), mail.ID(n), rest
 	return nil
-}
-
-// index reads the files of one folder.
-func (r *recovering) index(folder string) error {
-	names, err := r.fs.List(folder)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		file := path.Join(folder, name)
-		stem, msg := strings.CutSuffix(name, ".msg")
-		tmp := !msg
-		if tmp {
-			stem = strings.TrimSuffix(name, ".tmp")
-		}
-		id, ok := mail.ParseID(stem)
-		if !ok || id > maxID || file != r.name(id, suffix(tmp)) {
-			r.finding(file, fmt.Errorf("%w: it has no name of ours here", ErrDamaged), leftAlone)
-			continue
-		}
-		if tmp && !r.movable(file) {
-			r.finding(file, disk.ErrNotRegular, leftAlone)
-			continue
-		}
-		if tmp {
-			r.drafts[id] = file
-			continue
-		}
-		f, err := r.readFile(id, file)
-		switch {
-		case errors.Is(err, ErrVersion):
-			return err
-		case errors.Is(err, ErrDamaged):
-			r.bad[id] = err
-		case err != nil:
-			r.finding(file, err, leftAlone)
-		default:
-			r.found[id] = f
-		}
-		r.last = max(r.last, id) // put back by hand from elsewhere
-	}
-	return nil
-}
-
-// readFile reads a message file and believes it, or says why not.
-func (r *recovering) readFile(id mail.ID, name string) (*candidate, error) {
-	f, err := r.fs.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, min(size, 64<<10))
-	if _, err := f.ReadAt(b, 0); err != nil && err != io.EOF {
-		return nil, err
-	}
-	h, err := parseHead(b, id)
-	if err != nil {
-		return nil, err
-	}
-	end := int64(h.textAt) + h.text
-	if end > size || h.textAt > maxEnvelope {
-		return nil, fmt.Errorf("message %d: %w: %d bytes, its first line says %d", id, ErrDamaged, size, end)
-	}
-	fi := &candidate{filed: true, m: &message{textAt: int32(h.textAt), text: h.text, size: size}}
-	sum := crc32.New(castagnoli)
-	keep := &keeper{limit: h.textAt - headSize + int(min(h.text, 8<<10))}
-	if _, err := io.Copy(io.MultiWriter(sum, keep), io.NewSectionReader(f, int64(headSize), end-int64(headSize))); err != nil {
-		return nil, err
-	}
-	if crc32.Update(sum.Sum32(), castagnoli, b[:sumAt]) != h.sum {
-		return nil, fmt.Errorf("message %d: %w: its check sum is wrong", id, ErrDamaged)
-	}
-	fi.env, fi.start = keep.b[:h.textAt-headSize], keep.b[h.textAt-headSize:]
-	tail := make([]byte, size-end)
-	if n, err := f.ReadAt(tail, end); err != nil && (err != io.EOF || n < len(tail)) {
-		return nil, err
-	}
-	var whole bool
-	fi.lines, whole = parseLines(tail)
-	fi.sort()
-	fi.torn = !whole || size%sector != 0
-	return fi, nil
-}
-
-// A keeper keeps the first bytes of what is written to it.
-type keeper struct {
-	b     []byte
-	limit int
-}
-
-func (k *keeper) Write(p []byte) (int, error) {
-	if room := k.limit - len(k.b); room > 0 {
-		k.b = append(k.b, p[:min(room, len(p))]...)
-	}
-	return len(p), nil
-}
-
-// sort puts the lines in their order; twice is once (F2).
-func (f *candidate) sort() {
-	slices.SortStableFunc(f.lines, func(a, b line) int { return cmp.Compare(a.number, b.number) })
-	f.lines = slices.CompactFunc(f.lines, func(a, b line) bool { return a.number == b.number })
 }
 
 // replay does to the messages what a frame says. Doing it twice changes nothing.
@@ -328,13 +267,14 @@ func (r *recovering) replayImage(n Number, id mail.ID, b []byte) error {
 		return fmt.Errorf("message %d: %w: a short frame", id, ErrDamaged)
 	}
 	lines, _ := parseLines(b[end:])
+	in := r.foldering.at(id, 0)
 	was := r.found[id]
 	if was != nil {
-		lines = append(lines, was.lines...)
+		lines, in = append(lines, was.lines...), was.m.folder
 	}
 	delete(r.bad, id)
 	fi := &candidate{env: b[headSize:h.textAt], start: b[h.textAt:end], lines: lines, filed: was != nil && was.filed,
-		m: &message{image: b[:end:end], textAt: int32(h.textAt), text: h.text, oldest: n}}
+		m: &message{image: b[:end:end], folder: in, textAt: int32(h.textAt), text: h.text, oldest: n}}
 	fi.sort()
 	r.found[id] = fi
 	return nil
@@ -344,18 +284,15 @@ func (r *recovering) replayImage(n Number, id mail.ID, b []byte) error {
 // name a checkpoint may have given it.
 func (r *recovering) replayDraft(n Number, id mail.ID, b []byte) error {
 	if r.found[id] == nil {
-		file, ok := r.drafts[id]
+		in, ok := r.drafts[id]
 		if !ok { // Gone may follow
-			r.bad[id] = fmt.Errorf("message %d: %w: its text is missing", id, ErrDamaged)
+			r.bad[id] = damage{why: fmt.Errorf("message %d: %w: its text is missing", id, ErrDamaged)}
 			return nil
 		}
-		fi, err := r.readFile(id, file)
-		if errors.Is(err, ErrDamaged) {
-			r.bad[id] = err
-			return nil
-		}
+		fi, err := r.readFile(place{id, in}, ".tmp")
 		if err != nil {
-			return err
+			r.bad[id] = damage{why: err}
+			return nil
 		}
 		fi.m.draft = true
 		r.found[id] = fi
@@ -379,8 +316,12 @@ func (r *recovering) applyBatch(n Number, b []byte) error {
 		if c.Fact == (fact.Gone{}) {
 			delete(r.found, c.ID)
 			delete(r.bad, c.ID)
-			r.gone[c.ID] = true
+			delete(r.loose, c.ID)
+			r.gone[c.ID] = r.mayBe(c.ID)
 			continue
+		}
+		if r.bad[c.ID].why != nil {
+			r.loose[c.ID] = appendLine(r.loose[c.ID], c.number, c.Fact)
 		}
 		if f := r.found[c.ID]; f != nil {
 			f.lines = append(f.lines, line{c.number, appendLine(nil, c.number, c.Fact)})
@@ -393,6 +334,18 @@ func (r *recovering) applyBatch(n Number, b []byte) error {
 	return nil
 }
 
+// mayBe are the folders in which a message has, or had, its file: where a foldering
+// puts it, too, because the process that removed it there may have died before that was
+// durable.
+func (r *recovering) mayBe(id mail.ID) []folder {
+	all := append(r.at[id][:len(r.at[id]):len(r.at[id])], Flat.at(id, 0), Ten.at(id, 0), Hundred.at(id, 0))
+	if f, ok := r.drafts[id]; ok {
+		all = append(all, f)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // judge makes messages of what was found.
 func (r *recovering) judge() {
 	r.Messages = make([]Found, 0, len(r.found))
@@ -400,39 +353,47 @@ func (r *recovering) judge() {
 		fi := r.found[id]
 		env, err := parseEnvelope(fi.env)
 		if err != nil {
-			r.bad[id] = fmt.Errorf("message %d: %w: %w", id, ErrDamaged, err)
+			r.bad[id] = damage{why: fmt.Errorf("message %d: %w: %w", id, ErrDamaged, err)}
+			if fi.filed {
+				r.bad[id] = damage{r.bad[id].why, r.where(id, fi)}
+			}
 			r.images[id] = fi.m.image
 			delete(r.found, id)
 			continue
 		}
-		f := Found{ID: id, Envelope: env, Size: fi.m.text, Subject: Subject(fi.start)}
-		// What a crash has torn the journal still holds, and the file is written anew from it.
-		if fi.torn && fi.m.oldest == 0 {
-			f.Hold = "its last facts may be lost"
-			fi.m.anew = true // what comes after does not go behind half a line
-		}
-		for i, l := range fi.lines {
-			_, text, _ := parseLine(bytes.TrimSuffix(l.raw, []byte("\n")))
-			v, err := fact.Parse(text)
-			u, unknown := v.(fact.Unknown)
-			switch {
-			case l.number != i+1:
-				f.Hold = fmt.Sprintf("facts before number %d are lost", l.number)
-			case err != nil:
-				f.Hold = fmt.Sprintf("fact %d cannot be read", l.number)
-			case unknown && u.Must():
-				f.Hold = fmt.Sprintf("fact %d is of a newer version", l.number)
-			}
-			if err == nil {
-				f.Facts = append(f.Facts, v)
-			}
-			fi.m.facts = int32(l.number)
-		}
+		f := fi.facts(Found{ID: id, Envelope: env, Size: fi.m.text, Subject: Subject(fi.start)})
 		if f.Hold != "" {
-			r.finding(r.where(id), fmt.Errorf("message %d: %w: %s", id, ErrDamaged, f.Hold), held)
+			r.finding(r.where(id, fi), fmt.Errorf("message %d: %w: %s", id, ErrDamaged, f.Hold), held)
 		}
 		r.Messages = append(r.Messages, f)
 	}
+}
+
+// facts reads the facts of a message, and says why it must wait for a person, if it must.
+func (fi *candidate) facts(f Found) Found {
+	// What a crash has torn the journal still holds, and the file is written anew from it.
+	if fi.torn && fi.m.oldest == 0 {
+		f.Hold = "its last facts may be lost"
+		fi.m.anew = true // what comes after does not go behind half a line
+	}
+	for i, l := range fi.lines {
+		_, text, _ := parseLine(bytes.TrimSuffix(l.raw, []byte("\n")))
+		v, err := fact.Parse(text)
+		u, unknown := v.(fact.Unknown)
+		switch {
+		case l.number != i+1:
+			f.Hold = fmt.Sprintf("facts before number %d are lost", l.number)
+		case err != nil:
+			f.Hold = fmt.Sprintf("fact %d cannot be read", l.number)
+		case unknown && u.Must():
+			f.Hold = fmt.Sprintf("fact %d is of a newer version", l.number)
+		}
+		if err == nil {
+			f.Facts = append(f.Facts, v)
+		}
+		fi.m.facts = int32(l.number)
+	}
+	return f
 }
 
 // Subject is the Subject of a text, for people: decoded and cut to 80 runes.
@@ -454,7 +415,7 @@ func (r *recovering) rewrite() error {
 		fi := r.found[id]
 		r.messages[id] = fi.m
 		if fi.m.oldest != 0 {
-			todo = append(todo, &placing{id: id})
+			todo = append(todo, &placing{id: id, dir: fi.m.folder})
 		}
 	}
 	r.batches(todo, r.rewriteOne)
@@ -465,13 +426,24 @@ func (r *recovering) rewrite() error {
 		m := r.messages[p.id]
 		m.image, m.draft, m.oldest, m.size = nil, false, 0, p.size
 	}
-	if err := each(1, slices.Sorted(maps.Keys(r.gone)), r.unlink); err != nil {
-		return err
+	if _, is := r.standing[refolding]; is {
+		for f := range folders {
+			r.changed(f)
+		}
+		delete(r.standing, refolding)
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.gone)) {
+		if err := r.unlink(id, r.gone[id]); err != nil {
+			return err
+		}
 	}
 	if err := r.syncDirs(); err != nil {
 		return err
 	}
 	clear(r.gone)
+	if err := r.removeSecond(); err != nil {
+		return err
+	}
 	if err := r.standAgain(through); err != nil {
 		return err
 	}
@@ -493,12 +465,12 @@ func (r *recovering) rewriteOne(p *placing) (err error) {
 	m := fi.m
 	b := m.image
 	if m.draft {
-		if err := r.promote(p.id); err != nil {
+		if err := r.promote(p); err != nil {
 			return err
 		}
 	}
 	if b == nil {
-		if b, err = r.slurp(r.name(p.id, ".msg")); err != nil {
+		if b, err = r.slurp(r.name(p.id, p.dir, ".msg")); err != nil {
 			return err
 		}
 		b = b[:int64(m.textAt)+m.text]

@@ -27,6 +27,8 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"F4 a big text has its bytes before its frame", draftLies("datasync")},
 		{"F4 and its name", draftLies("syncdir")},
 		{"F2 no synced sector is written again", beneath(func(d disk.FS) disk.FS { return overlap{d} })},
+		{"F6 a second name is durable before the first goes", func(w *world) crashdisk.Fault { return w.lieWhileMoving() }},
+		{"F6 first names are gone for good", beneath(func(d disk.FS) disk.FS { return &forgetful{FS: d} })},
 		{"F8 the ceiling has bytes", lies("datasync", "Queue/ids.tmp")},
 		{"F8 the ceiling has a name", lies("syncdir", "Queue")},
 	} {
@@ -63,6 +65,45 @@ func (w *world) lieInCheckpoint(after bool) crashdisk.Fault {
 		}
 		return nil
 	}
+}
+
+// lieWhileMoving leaves out the syncs of directories while files are moved.
+func (w *world) lieWhileMoving() crashdisk.Fault {
+	return func(op, name string) error {
+		if w.moving && op == "syncdir" {
+			return crashdisk.Lie
+		}
+		return nil
+	}
+}
+
+// forgetful syncs no directory of which the last change was a removal of a name that had
+// become the second one.
+type forgetful struct {
+	disk.FS
+	linked, removed map[string]bool
+}
+
+func (d *forgetful) Link(old, name string) error {
+	if d.linked == nil {
+		d.linked, d.removed = map[string]bool{}, map[string]bool{}
+	}
+	d.linked[old] = true
+	return d.FS.Link(old, name)
+}
+
+func (d *forgetful) Remove(name string) error {
+	if d.linked[name] {
+		d.removed[path.Dir(name)] = true
+	}
+	return d.FS.Remove(name)
+}
+
+func (d *forgetful) SyncDir(dir string) error {
+	if d.removed[dir] {
+		return nil
+	}
+	return d.FS.SyncDir(dir)
 }
 
 // beneath puts a disk that does other things than it is told under the spool.

@@ -26,6 +26,7 @@ import (
 	"io"
 	"log/slog"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,8 @@ type Options struct {
 	Memory      int64         // bytes of texts without a file (journal_memory); 256 MiB
 	InlineLimit int           // bytes; larger texts never stand in the journal (inline_limit); 256 KiB
 	Syncers     int           // files that are synced at the same time; 64
+	Foldering   Foldering     // where files are made (queue_foldering)
+	Recycle     bool          // discarded Temp Files are used again (recycle_temp_files)
 
 	Free      func() (Space, error) // asks the file system; nil: it is not asked
 	MinBytes  int64                 // to be left free (minimum_free_space)
@@ -82,6 +85,9 @@ type message struct {
 	text    int64  // length
 	size    int64  // of the file
 	oldest  Number // the first commit that says what no file says; 0: none
+	folder  folder // of the file
+	second  folder // where it has another name, if twice
+	twice   bool   // it is being moved
 	draft   bool   // the file is still called .tmp
 	anew    bool   // a sync of the file has failed: never again into this one (F3)
 }
@@ -117,9 +123,16 @@ type Spool struct {
 	messages map[mail.ID]*message
 	unfiled  map[mail.ID]*message // those of which the journal says what no file says
 	standing map[string]standing
-	gone     map[mail.ID]bool // a file may still have the name
-	unsynced map[string]bool  // directories in which names have changed
-	freed    chan struct{}    // closed and replaced when a checkpoint has made room
+	gone     map[mail.ID][]folder // files may still have the name there
+	unsynced map[folder]bool      // directories in which names have changed
+	unread   []place              // what Index has to read
+	rest     int                  // of them, those that it has not read yet
+	freed    chan struct{}        // closed and replaced when a checkpoint has made room
+
+	foldering Foldering
+	misplaced bool // files are to be moved, because that has changed
+	recycle   bool
+	spares    []spare
 }
 
 // Identity names this spool among all spools, for ever. It has no spaces and
@@ -129,6 +142,9 @@ func (s *Spool) Identity() string { return s.identity }
 // A Standing thing is true until another value is said under its key: a host's
 // delay, a hold. Neither has a line end; no value takes the key back.
 type Standing struct{ Key, Value string }
+
+// internal is how the keys of standing things begin that only the spool knows.
+const internal = "spool "
 
 // Append records facts, of one message or many, as one frame: all or none. They
 // count when Wait for the number has returned nil: one who appends a decision
@@ -237,7 +253,9 @@ func (s *Spool) Standing() map[string]string {
 	defer s.mu.Unlock()
 	all := make(map[string]string, len(s.standing))
 	for key, st := range s.standing {
-		all[key] = st.value
+		if !strings.HasPrefix(key, internal) {
+			all[key] = st.value
+		}
 	}
 	return all
 }
@@ -259,24 +277,38 @@ func (s *Spool) Load() Load {
 	closed, part := s.journal.Fill()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Load{len(s.messages), s.young, closed, part}
+	return Load{len(s.messages) + s.rest, s.young, closed, part}
+}
+
+// Len is the number of messages in the Queue, those that Index has not read yet too.
+func (s *Spool) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.messages) + s.rest
+}
+
+// Unread is how many messages Index has not read yet.
+func (s *Spool) Unread() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rest
 }
 
 // newID never gives an id twice: before one is used, a ceiling above it is
-// published, and a start goes on above the ceiling (F8).
-func (s *Spool) newID() (mail.ID, error) {
+// published, and a start goes on above the ceiling (F8). It says where the file will be.
+func (s *Spool) newID() (mail.ID, folder, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return 0, s.err
+		return 0, 0, s.err
 	}
 	if s.last == s.ceiling {
 		if err := s.raise(); err != nil {
-			return 0, fmt.Errorf("id ceiling: %w", err)
+			return 0, 0, fmt.Errorf("id ceiling: %w", err)
 		}
 	}
 	s.last++
-	return s.last, nil
+	return s.last, s.foldering.at(s.last, len(s.messages)+s.rest), nil
 }
 
 // ahead is how many ids a ceiling is good for.
@@ -297,13 +329,6 @@ func (s *Spool) raise() error {
 	s.ceiling += ahead
 	return nil
 }
-
-// name is the path of a message's file (F6).
-func (s *Spool) name(id mail.ID, suffix string) string {
-	return path.Join(s.folder(int(id%folders)), id.String()+suffix)
-}
-
-func (s *Spool) folder(nn int) string { return path.Join(s.dir, fmt.Sprintf("%02d", nn)) }
 
 // write makes a file; the caller closes it.
 func (s *Spool) write(name string, b []byte) (disk.File, error) {

@@ -1,10 +1,12 @@
 package spool_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,10 +26,23 @@ func open(t *testing.T, d disk.FS, o spool.Options) *spool.Spool {
 	return s
 }
 
+// start opens a spool and reads all its files.
+func start(d disk.FS, o spool.Options) (*spool.Spool, *spool.Recovery, error) {
+	s, rec, err := spool.Open(d, "Queue", o, discard())
+	if err != nil {
+		return s, rec, err
+	}
+	err = s.Index(context.Background(), func(all []spool.Found, damage []error) {
+		rec.Messages, rec.Damage = append(rec.Messages, all...), append(rec.Damage, damage...)
+	})
+	slices.SortFunc(rec.Messages, func(a, b spool.Found) int { return cmp.Compare(a.ID, b.ID) })
+	return s, rec, err
+}
+
 // found opens the spool, without damage, and returns the facts of its messages.
 func found(t *testing.T, d disk.FS, o spool.Options) (*spool.Spool, map[mail.ID][]fact.Fact) {
 	t.Helper()
-	s, rec, err := spool.Open(d, "Queue", o, discard())
+	s, rec, err := start(d, o)
 	if err != nil || len(rec.Damage) > 0 {
 		t.Fatalf("Open: %v, damage %v", err, rec)
 	}

@@ -7,7 +7,6 @@ import (
 	"path"
 	"reflect"
 	"slices"
-	"strings"
 
 	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/fact"
@@ -23,7 +22,7 @@ func (w *world) open(d *crashdisk.Disk) (found bool, err error) {
 	if d.Steps() != steps {
 		return true, errors.New("looking has written something")
 	}
-	s, rec, err := spool.Open(w.under(d), "Queue", small, discard())
+	s, rec, err := start(w.under(d), w.options())
 	if err == nil {
 		err = cmp.Or(err1, asForetold(foretold, rec, s))
 	}
@@ -139,11 +138,18 @@ func (w *world) filesAre(d *crashdisk.Disk, living int) error {
 		return fmt.Errorf("%d files for %d messages", len(files), living)
 	}
 	for name := range d.Files("") {
-		if ok, _ := path.Match("Queue/??/*.msg", name); !ok && strings.Count(name, "/") == 2 && !strings.HasPrefix(name, "Queue/journal") {
+		if !slices.Contains([]string{"Queue/ids", "Queue/ids.tmp"}, name) && path.Ext(name) != ".msg" && path.Dir(name) != "Queue/journal" {
 			return fmt.Errorf("%s is left over", name)
 		}
 	}
 	return nil
+}
+
+// options are those of the life that begins.
+func (w *world) options() spool.Options {
+	o := small
+	o.Foldering, o.Recycle = w.foldering, true
+	return o
 }
 
 // asForetold holds what a start has done against what was said before that it would do.

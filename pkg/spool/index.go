@@ -1,0 +1,284 @@
+package spool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"cgq/pkg/disk"
+	"cgq/pkg/mail"
+)
+
+// A place is where a message has a file.
+type place struct {
+	id mail.ID
+	in folder
+}
+
+// list reads the names in all folders. What is no message of ours is left alone; a
+// Temp File is ours when its id was given out (F8).
+func (r *recovering) list() error {
+	for f := range folders {
+		names, err := r.fs.List(r.path(f))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !f.mine(name) {
+				r.listOne(f, name)
+			}
+		}
+	}
+	slices.SortStableFunc(r.files, func(a, b place) int { return cmp.Compare(a.id, b.id) })
+	if n := len(r.files); n > 0 {
+		r.last = max(r.last, r.files[n-1].id) // put back by hand from elsewhere
+	}
+	return nil
+}
+
+func (r *recovering) listOne(f folder, name string) {
+	stem, msg := strings.CutSuffix(name, ".msg")
+	tmp := !msg
+	if tmp {
+		stem = strings.TrimSuffix(name, ".tmp")
+	}
+	id, ok := mail.ParseID(stem)
+	file := path.Join(r.path(f), name)
+	switch {
+	case !ok || id > maxID || file != r.name(id, f, suffix(tmp)):
+		r.finding(file, fmt.Errorf("%w: it has no name of ours here", ErrDamaged), leftAlone)
+	case msg:
+		r.files = append(r.files, place{id, f})
+	case id > r.ceiling:
+		r.finding(file, fmt.Errorf("%w: a temporary file of an id that was never given out", ErrDamaged), leftAlone)
+	case !r.movable(file):
+		r.finding(file, disk.ErrNotRegular, leftAlone)
+	default:
+		if was, twice := r.drafts[id]; twice {
+			r.Removed = append(r.Removed, r.name(id, was, ".tmp"))
+		}
+		r.drafts[id] = f
+	}
+}
+
+// readFiles reads the files of the messages that the journal names, and those that
+// there are two of. The others stay in r.files.
+func (r *recovering) readFiles(named map[mail.ID]bool) {
+	rest := r.files[:0]
+	for all := r.files; len(all) > 0; {
+		n := 1
+		for n < len(all) && all[n].id == all[0].id {
+			n++
+		}
+		if n == 1 && !named[all[0].id] {
+			rest, all = append(rest, all[0]), all[1:]
+			continue
+		}
+		for _, p := range all[:n] {
+			r.at[p.id] = append(r.at[p.id], p.in)
+			r.readOne(p, named[p.id])
+		}
+		all = all[n:]
+	}
+	r.files = rest
+}
+
+// readOne reads a file among those of its id that were read before: of two the one with
+// more facts stays (F6). Two names of one file, or an older state of it, are what a
+// crash has left of a move: the lesser goes. Other files of the id go to damaged/, and so
+// does one that cannot be read when the journal says something of it.
+func (r *recovering) readOne(p place, named bool) {
+	name := r.name(p.id, p.in, ".msg")
+	f, err := r.readFile(p, ".msg")
+	was, bad := r.found[p.id], r.bad[p.id]
+	switch {
+	case err != nil && !named && !errors.Is(err, ErrDamaged):
+		r.finding(name, err, leftAlone)
+	case err != nil && (was != nil || bad.why != nil):
+		r.aside(name, err)
+	case err != nil:
+		r.bad[p.id] = damage{err, name}
+	case was == nil:
+		if bad.why != nil { // the other one of the id
+			r.aside(bad.name, bad.why)
+			delete(r.bad, p.id)
+		}
+		r.found[p.id] = f
+	case f.sum != was.sum:
+		r.aside(name, fmt.Errorf("message %d: %w: another file has its id", p.id, ErrDamaged))
+	case len(f.lines) > len(was.lines):
+		r.second = append(r.second, place{p.id, was.m.folder})
+		r.found[p.id] = f
+	default:
+		r.second = append(r.second, p)
+	}
+}
+
+// aside has a file moved to damaged/.
+func (r *recovering) aside(name string, why error) {
+	r.moves = append(r.moves, name)
+	r.finding(name, why, "moved to "+r.damaged())
+}
+
+// removeSecond takes second names away, when the first ones are durable.
+func (r *recovering) removeSecond() error {
+	if len(r.second) == 0 {
+		return nil
+	}
+	for _, p := range r.second {
+		if c := r.found[p.id]; c != nil {
+			r.changed(c.m.folder)
+		}
+	}
+	if err := r.syncDirs(); err != nil { // the process that made them may have died
+		return err
+	}
+	for _, p := range r.second {
+		if err := r.removeFile(p.in, r.name(p.id, p.in, ".msg")); err != nil {
+			return err
+		}
+	}
+	return r.syncDirs()
+}
+
+// readFile reads a message file and believes it, or says why not.
+func (s *Spool) readFile(p place, suffix string) (*candidate, error) {
+	f, err := s.fs.Open(s.name(p.id, p.in, suffix))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, min(size, 16<<10))
+	if _, err := f.ReadAt(b, 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	h, err := parseHead(b, p.id)
+	if err != nil {
+		return nil, err
+	}
+	end := int64(h.textAt) + h.text
+	if end > size || h.textAt > maxEnvelope {
+		return nil, fmt.Errorf("message %d: %w: %d bytes, its first line says %d", p.id, ErrDamaged, size, end)
+	}
+	fi := &candidate{filed: true, sum: h.sum, m: &message{folder: p.in, textAt: int32(h.textAt), text: h.text, size: size}}
+	keep := &keeper{limit: h.textAt - headSize + int(min(h.text, 8<<10))}
+	sum := crc32.New(castagnoli)
+	var tail []byte
+	if size <= int64(len(b)) { // it is here already
+		_, _ = io.MultiWriter(sum, keep).Write(b[headSize:end])
+		tail = b[end:]
+	} else {
+		if _, err := io.Copy(io.MultiWriter(sum, keep), io.NewSectionReader(f, int64(headSize), end-int64(headSize))); err != nil {
+			return nil, err
+		}
+		tail = make([]byte, size-end)
+		if n, err := f.ReadAt(tail, end); err != nil && (err != io.EOF || n < len(tail)) {
+			return nil, err
+		}
+	}
+	if crc32.Update(sum.Sum32(), castagnoli, b[:sumAt]) != h.sum {
+		return nil, fmt.Errorf("message %d: %w: its check sum is wrong", p.id, ErrDamaged)
+	}
+	fi.env, fi.start = keep.b[:h.textAt-headSize], keep.b[h.textAt-headSize:]
+	var whole bool
+	fi.lines, whole = parseLines(tail)
+	fi.sort()
+	fi.torn = !whole || size%sector != 0
+	return fi, nil
+}
+
+// A keeper keeps the first bytes of what is written to it.
+type keeper struct {
+	b     []byte
+	limit int
+}
+
+func (k *keeper) Write(p []byte) (int, error) {
+	if room := k.limit - len(k.b); room > 0 {
+		k.b = append(k.b, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}
+
+// sort puts the lines in their order; twice is once (F2).
+func (fi *candidate) sort() {
+	slices.SortStableFunc(fi.lines, func(a, b line) int { return cmp.Compare(a.number, b.number) })
+	fi.lines = slices.CompactFunc(fi.lines, func(a, b line) bool { return a.number == b.number })
+}
+
+// indexBatch is how many files are read before their messages are handed over.
+const indexBatch = 1000
+
+// Index reads the message files that Open has left, and hands the messages over, by
+// their ids, some at a time, with what cannot be believed: each error is a [Finding],
+// which Index has seen to. It returns when it is through, or when ctx has ended. Once.
+func (s *Spool) Index(ctx context.Context, found func([]Found, []error)) error {
+	s.mu.Lock()
+	files := s.unread
+	s.unread = nil
+	s.mu.Unlock()
+	misplaced := false
+	for batch := range slices.Chunk(files, indexBatch) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r := newRecovering(s)
+		r.indexSome(batch)
+		if err := r.setAside(); err != nil { // the journal may be full of news of it: no reason to stop
+			s.log.Error("cannot keep what is damaged; it stays where it is: " + err.Error())
+		}
+		s.mu.Lock()
+		for id, fi := range r.found {
+			s.messages[id] = fi.m
+			misplaced = misplaced || s.foldering != Auto && fi.m.folder != s.foldering.at(id, 0)
+		}
+		s.rest -= len(batch)
+		s.mu.Unlock()
+		found(r.Messages, r.Damage)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.misplaced = s.misplaced || misplaced
+	s.wake()
+	return nil
+}
+
+// indexSome reads some files, which stand alone with their ids, and judges them.
+func (r *recovering) indexSome(files []place) {
+	type read struct {
+		fi  *candidate
+		err error
+	}
+	all := make([]read, len(files))
+	at := make([]int, len(files))
+	for i := range at {
+		at[i] = i
+	}
+	_ = each(2*runtime.GOMAXPROCS(0), at, func(i int) error {
+		all[i].fi, all[i].err = r.readFile(files[i], ".msg")
+		return nil
+	})
+	for i, p := range files {
+		switch err := all[i].err; {
+		case errors.Is(err, ErrDamaged):
+			r.bad[p.id] = damage{err, r.name(p.id, p.in, ".msg")}
+		case err != nil:
+			r.finding(r.name(p.id, p.in, ".msg"), err, leftAlone)
+		default:
+			r.found[p.id] = all[i].fi
+		}
+	}
+	r.judge()
+	r.sentence()
+}
