@@ -5,12 +5,17 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
 // OS is a directory of a real Linux file system.
-type OS struct{ root *os.Root }
+type OS struct {
+	root *os.Root
+	dir  int         // its descriptor, too
+	walk atomic.Bool // there is no openat2
+}
 
 // OpenOS returns the file system below the directory root. Close it.
 func OpenOS(root string) (*OS, error) {
@@ -18,54 +23,60 @@ func OpenOS(root string) (*OS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &OS{r}, nil
+	dir, err := openRoot(root)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return &OS{root: r, dir: dir}, nil
 }
 
-// Close gives the descriptor back. Files stay open.
-func (o *OS) Close() error { return o.root.Close() }
+// Close gives the descriptors back. Files stay open.
+func (o *OS) Close() error { return errors.Join(unix.Close(o.dir), o.root.Close()) }
 
 // Create implements [FS]. Nothing but a regular file is taken the place of.
 func (o *OS) Create(name string) (File, error) {
-	f, err := o.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := o.openAs(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW)
 	if errors.Is(err, fs.ErrExist) {
 		return o.truncate(name)
 	}
 	if err != nil {
-		return nil, err // not f: a nil *os.File in an interface is not nil
+		return nil, err // not f: a nil *osFile in an interface is not nil
 	}
-	return osFile{f}, nil
+	return f, nil
 }
 
 func (o *OS) truncate(name string) (File, error) {
-	f, err := o.Open(name)
+	f, err := o.open(name)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.(osFile).Truncate(0); err != nil {
+	if _, err := f.call("truncate", func(fd int) (int, error) { return 0, unix.Ftruncate(fd, 0) }); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
-// Open implements [FS]. A root resolves links below itself, whatever the flags say:
-// so what the name stands for is looked at first, and the file must be that.
+// Open implements [FS].
 func (o *OS) Open(name string) (File, error) {
-	is, err := o.root.Lstat(name)
+	f, err := o.open(name)
 	if err != nil {
 		return nil, err
 	}
-	if !is.Mode().IsRegular() {
+	return f, nil
+}
+
+func (o *OS) open(name string) (*osFile, error) {
+	f, err := o.openAs(name, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+	switch {
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO): // a link, a directory, a socket
 		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+	case err != nil:
+		return nil, err
 	}
-	f, err := o.root.OpenFile(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err // not f: a nil *os.File in an interface is not nil
+	if err := f.regular(); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	st, err := f.Stat()
-	if err != nil || !os.SameFile(is, st) { // another has taken its place
-		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}, err, f.Close())
-	}
-	return osFile{f}, nil
+	return f, nil
 }
 
 // Rename implements [FS].
@@ -118,24 +129,6 @@ func (o *OS) Free() (bytes, inodes int64, counts bool, err error) {
 		return 0, 0, false, err
 	}
 	return int64(st.Bavail) * st.Bsize, int64(st.Ffree), st.Files > 0, nil
-}
-
-type osFile struct{ *os.File }
-
-func (f osFile) Size() (int64, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return st.Size(), nil
-}
-
-func (f osFile) Datasync() error {
-	for {
-		if err := unix.Fdatasync(int(f.Fd())); err != unix.EINTR {
-			return err
-		}
-	}
 }
 
 var _ FS = (*OS)(nil)

@@ -2,6 +2,7 @@ package disk_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +34,13 @@ func TestOpenTakesRegularFilesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
+	opens(t, d, dir)
+	d.WithoutOpenat2()
+	opens(t, d, dir)
+}
+
+func opens(t *testing.T, d *disk.OS, dir string) {
+	t.Helper()
 	for _, tt := range []struct {
 		name string
 		want error
@@ -56,6 +64,69 @@ func TestOpenTakesRegularFilesOnly(t *testing.T) {
 	}
 	if _, err := d.Open("../" + filepath.Base(dir) + "/file"); err == nil {
 		t.Error("Open has left its root")
+	}
+}
+
+// A link on the way may lead elsewhere below the root, and not out of it.
+func TestLinksOnTheWay(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "a/b"), 0o700), os.Symlink("a", filepath.Join(dir, "in")),
+		os.Symlink("/etc", filepath.Join(dir, "out")), os.WriteFile(filepath.Join(dir, "a/b/file"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := disk.OpenOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 2 {
+		f, err := d.Open("in/b/file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if _, err := d.Open("out/passwd"); err == nil {
+			t.Error("Open has left its root by a link")
+		}
+		d.WithoutOpenat2()
+	}
+}
+
+// What is written is read, in pieces, to the end, and no further.
+func TestReadsAndWrites(t *testing.T) {
+	d, err := disk.OpenOS(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	f, err := d.Create("file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err1 := f.WriteAt([]byte("behind a hole"), 10)
+	size, err2 := f.Size()
+	if err := errors.Join(err1, err2, f.Datasync()); err != nil || n != 13 || size != 23 {
+		t.Errorf("wrote %d of 13, size %d: %v", n, size, err)
+	}
+	b := make([]byte, 100)
+	if n, err := f.ReadAt(b, 8); n != 15 || err != io.EOF || string(b[:n]) != "\x00\x00behind a hole" {
+		t.Errorf("ReadAt = %d, %v: %q", n, err, b[:n])
+	}
+	if n, err := f.ReadAt(b[:5], 10); n != 5 || err != nil || string(b[:5]) != "behin" {
+		t.Errorf("ReadAt = %d, %v: %q", n, err, b[:5])
+	}
+	g, err := d.Create("file")
+	if size, _ := g.Size(); err != nil || size != 0 {
+		t.Errorf("Create again = %d bytes, %v; want none", size, err)
+	}
+	if err := errors.Join(f.Close(), g.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("Close again = %v, want ErrClosed", err)
+	}
+	if _, err := f.ReadAt(b, 0); err == nil {
+		t.Error("a closed file was read")
 	}
 }
 
