@@ -65,11 +65,17 @@ func parseHead(b []byte, id mail.ID) (h head, err error) {
 	if v := version.Find(b); v != nil && string(v) != "V 1 " {
 		return h, fmt.Errorf("message %d: %w", id, ErrVersion)
 	}
-	var same uint64
 	if len(b) < headSize {
 		return h, fmt.Errorf("message %d: %w: shorter than its first line", id, ErrDamaged)
 	}
-	_, err = fmt.Sscanf(string(b[:headSize]), headFormat+sumFormat, &same, &h.textAt, &h.text, &h.sum)
+	fields := strings.Fields(string(b[:headSize]))
+	if len(fields) == 6 {
+		at, err1 := strconv.ParseInt(fields[3], 10, 32)
+		text, err2 := strconv.ParseInt(fields[4], 10, 64)
+		sum, err3 := strconv.ParseUint(fields[5], 16, 32)
+		h = head{int(at), text, uint32(sum)}
+		err = errors.Join(err1, err2, err3)
+	}
 	if err != nil || h.textAt < headSize || h.text < 0 ||
 		!bytes.Equal(b[:headSize], fmt.Appendf(nil, headFormat+sumFormat, uint64(id), h.textAt, h.text, h.sum)) {
 		return h, fmt.Errorf("message %d: %w: its first line is not one of ours", id, ErrDamaged)

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -159,8 +160,10 @@ func (s *Spool) readFile(p place, suffix string) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, min(size, 16<<10))
-	if _, err := f.ReadAt(b, 0); err != nil && err != io.EOF {
+	buf := s.reading.Get().(*[]byte)
+	defer s.reading.Put(buf)
+	b := (*buf)[:min(size, int64(len(*buf)))]
+	if n, err := f.ReadAt(b, 0); err != nil && (err != io.EOF || n < len(b)) {
 		return nil, err
 	}
 	h, err := parseHead(b, p.id)
@@ -172,30 +175,36 @@ func (s *Spool) readFile(p place, suffix string) (*candidate, error) {
 		return nil, fmt.Errorf("message %d: %w: %d bytes, its first line says %d", p.id, ErrDamaged, size, end)
 	}
 	fi := &candidate{filed: true, sum: h.sum, m: &message{folder: p.in, textAt: int32(h.textAt), text: h.text, size: size}}
-	keep := &keeper{limit: h.textAt - headSize + int(min(h.text, 8<<10))}
-	sum := crc32.New(castagnoli)
-	var tail []byte
+	front, tail, sum, err := b[headSize:min(end, int64(len(b)))], []byte(nil), uint32(0), error(nil)
 	if size <= int64(len(b)) { // it is here already
-		_, _ = io.MultiWriter(sum, keep).Write(b[headSize:end])
-		tail = b[end:]
-	} else {
-		if _, err := io.Copy(io.MultiWriter(sum, keep), io.NewSectionReader(f, int64(headSize), end-int64(headSize))); err != nil {
-			return nil, err
-		}
-		tail = make([]byte, size-end)
-		if n, err := f.ReadAt(tail, end); err != nil && (err != io.EOF || n < len(tail)) {
-			return nil, err
-		}
+		tail, sum = b[end:], crc32.Checksum(front, castagnoli)
+	} else if front, tail, sum, err = readLong(f, h, end, size); err != nil {
+		return nil, err
 	}
-	if crc32.Update(sum.Sum32(), castagnoli, b[:sumAt]) != h.sum {
+	if crc32.Update(sum, castagnoli, b[:sumAt]) != h.sum {
 		return nil, fmt.Errorf("message %d: %w: its check sum is wrong", p.id, ErrDamaged)
 	}
-	fi.env, fi.start = keep.b[:h.textAt-headSize], keep.b[h.textAt-headSize:]
+	fi.env, fi.subject = bytes.Clone(front[:h.textAt-headSize]), Subject(front[h.textAt-headSize:])
 	var whole bool
 	fi.lines, whole = parseLines(tail)
 	fi.sort()
 	fi.torn = !whole || size%sector != 0
 	return fi, nil
+}
+
+// readLong reads a file that is longer than a start reads at once: the front, which is
+// envelope and the first of the text, what stands behind the text, and the check sum.
+func readLong(f disk.File, h head, end, size int64) (front, tail []byte, sum uint32, err error) {
+	all := crc32.New(castagnoli)
+	keep := &keeper{limit: h.textAt - headSize + int(min(h.text, 8<<10))}
+	if _, err := io.Copy(io.MultiWriter(all, keep), io.NewSectionReader(f, int64(headSize), end-int64(headSize))); err != nil {
+		return nil, nil, 0, err
+	}
+	tail = make([]byte, size-end)
+	if n, err := f.ReadAt(tail, end); err != nil && (err != io.EOF || n < len(tail)) {
+		return nil, nil, 0, err
+	}
+	return keep.b, tail, all.Sum32(), nil
 }
 
 // A keeper keeps the first bytes of what is written to it.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"cgq/pkg/disk"
 	"cgq/pkg/fact"
@@ -40,13 +41,13 @@ type Recovery struct {
 
 // A candidate is a message in the making.
 type candidate struct {
-	m     *message
-	env   []byte // envelope lines
-	start []byte // of the text
-	lines []line // by number
-	sum   uint32 // of the V line of its file
-	torn  bool   // the lines of the file do not end as they were written
-	filed bool   // a file has its text
+	m       *message
+	env     []byte // envelope lines
+	subject string
+	lines   []line // by number
+	sum     uint32 // of the V line of its file
+	torn    bool   // the lines of the file do not end as they were written
+	filed   bool   // a file has its text
 }
 
 // A damage is why a message cannot be believed, and its file, if it has one.
@@ -72,8 +73,12 @@ type recovering struct {
 	holed  bool               // commits of the journal are lost
 }
 
+// readSize is how much of a file a start reads at once: all of most.
+const readSize = 16 << 10
+
 func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
-	s := &Spool{fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
+	s := &Spool{reading: sync.Pool{New: func() any { b := make([]byte, readSize); return &b }},
+		fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
 		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
 		gone: map[mail.ID][]folder{}, unsynced: map[folder]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
 	return newRecovering(s)
@@ -273,7 +278,7 @@ func (r *recovering) replayImage(n Number, id mail.ID, b []byte) error {
 		lines, in = append(lines, was.lines...), was.m.folder
 	}
 	delete(r.bad, id)
-	fi := &candidate{env: b[headSize:h.textAt], start: b[h.textAt:end], lines: lines, filed: was != nil && was.filed,
+	fi := &candidate{env: b[headSize:h.textAt], subject: Subject(b[h.textAt:end]), lines: lines, filed: was != nil && was.filed,
 		m: &message{image: b[:end:end], folder: in, textAt: int32(h.textAt), text: h.text, oldest: n}}
 	fi.sort()
 	r.found[id] = fi
@@ -290,9 +295,9 @@ func (r *recovering) replayDraft(n Number, id mail.ID, b []byte) error {
 			return nil
 		}
 		fi, err := r.readFile(place{id, in}, ".tmp")
-		if err != nil {
+		if err != nil { // whatever it is: it does not stop the start
 			r.bad[id] = damage{why: err}
-			return nil
+			return nil //nolint:nilerr // it is named
 		}
 		fi.m.draft = true
 		r.found[id] = fi
@@ -361,7 +366,7 @@ func (r *recovering) judge() {
 			delete(r.found, id)
 			continue
 		}
-		f := fi.facts(Found{ID: id, Envelope: env, Size: fi.m.text, Subject: Subject(fi.start)})
+		f := fi.facts(Found{ID: id, Envelope: env, Size: fi.m.text, Subject: fi.subject})
 		if f.Hold != "" {
 			r.finding(r.where(id, fi), fmt.Errorf("message %d: %w: %s", id, ErrDamaged, f.Hold), held)
 		}

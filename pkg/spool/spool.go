@@ -107,6 +107,7 @@ type Spool struct {
 	options  Options
 	identity string
 	scratch  sync.Pool     // *[]byte, for drafts
+	reading  sync.Pool     // *[]byte, for starts
 	due      chan struct{} // capacity 1: a checkpoint may be due
 	space    meter
 
