@@ -80,7 +80,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { fsys.Close() })
-	if h.log, err = serverlog.Open(filepath.Join(base, "SystemLogs"), serverlog.Options{Level: serverlog.All}); err != nil {
+	if h.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: serverlog.All}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.log.Close() })

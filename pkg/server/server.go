@@ -83,7 +83,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s.state.Store("starting")
 	s.use(c)
 	standard, own := c.Log.parse()
-	if s.log, err = serverlog.Open(filepath.Join(base, "SystemLogs"), serverlog.Options{Level: standard, Levels: own}); err != nil {
+	if s.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: standard, Levels: own, Complain: complain}); err != nil {
 		return nil, err
 	}
 	s.system = s.log.Logger("SYSTEM")
@@ -119,6 +119,9 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	}
 	return s, nil
 }
+
+// complain is for what the log cannot say of itself.
+func complain(err error) { fmt.Fprintln(os.Stderr, "cgqd:", err) }
 
 // use makes a configuration the current one.
 func (s *server) use(c *config) {
