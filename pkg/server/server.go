@@ -282,6 +282,9 @@ func (s *server) close() (err error) {
 		}
 		err = errors.Join(err, s.log.Close())
 	}
+	if s.mux != nil {
+		s.mux.Close() // who follows the log has seen its end
+	}
 	return err
 }
 
