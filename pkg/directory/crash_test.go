@@ -68,7 +68,8 @@ func putMail(fsys disk.FS, name string) error {
 func whole(fsys disk.FS, answers map[string]told) error {
 	d := directory.New(fsys, local)
 	names := map[string][]string{}
-	for _, dir := range []string{"Domains/example.com", "Domains/example.com/ann/Maildir", "Domains/example.com/bob/Maildir"} {
+	for _, dir := range []string{"", "/ann/Maildir", "/bob/Maildir"} {
+		dir = "Domains/example.com" + dir
 		var err error
 		if names[dir], err = fsys.List(dir); err != nil {
 			return err

@@ -29,7 +29,8 @@ func TestLevelsByTag(t *testing.T) {
 			t.Errorf("%v: %v", tt.levels, err)
 		}
 		set.apply(log)
-		if f, q := files.Enabled(t.Context(), serverlog.All), queue.Enabled(t.Context(), serverlog.All); f != tt.files || q != tt.queued {
+		f, q := files.Enabled(t.Context(), serverlog.All), queue.Enabled(t.Context(), serverlog.All)
+		if f != tt.files || q != tt.queued {
 			t.Errorf("%v: All Info of TEMPFILE %v and QUEUE %v, want %v and %v", tt.levels, f, q, tt.files, tt.queued)
 		}
 	}

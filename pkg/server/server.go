@@ -83,7 +83,8 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s.state.Store("starting")
 	s.use(c)
 	standard, own := c.Log.parse()
-	if s.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: standard, Levels: own, Complain: complain}); err != nil {
+	s.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: standard, Levels: own, Complain: complain})
+	if err != nil {
 		return nil, err
 	}
 	s.system = s.log.Logger("SYSTEM")

@@ -41,7 +41,8 @@ func writeTwo(t *crashdisk.Tree) error {
 	}{strings.Repeat("x", 1000)}, struct {
 		Number int `toml:"number" doc:"of something"`
 	}{7}
-	return settings.WriteDefaults(t, "Settings", settings.Section{Name: "a", Value: &a}, settings.Section{Name: "b", Value: &b})
+	return settings.WriteDefaults(t, "Settings",
+		settings.Section{Name: "a", Value: &a}, settings.Section{Name: "b", Value: &b})
 }
 
 // A settings file is whole or not there, and all are there when that was told.

@@ -32,7 +32,9 @@ func TestDirectoriesSurviveWithTheirParents(t *testing.T) {
 	}{
 		{"nothing synced", func(*crashdisk.Tree) error { return nil }, "|a/b/f"},
 		{"the file's directory alone", func(d *crashdisk.Tree) error { return d.SyncDir("a/b") }, "|a/b/f"},
-		{"all but the file's", func(d *crashdisk.Tree) error { return errors.Join(d.SyncDir("a"), d.SyncDir(".")) }, "|a/b/f"},
+		{"all but the file's", func(d *crashdisk.Tree) error {
+			return errors.Join(d.SyncDir("a"), d.SyncDir("."))
+		}, "|a/b/f"},
 		{"all", func(d *crashdisk.Tree) error {
 			return errors.Join(d.SyncDir("a/b"), d.SyncDir("a"), d.SyncDir("."))
 		}, "a/b/f"},
@@ -43,7 +45,8 @@ func TestDirectoriesSurviveWithTheirParents(t *testing.T) {
 			return errors.Join(d.SyncDir("a/b"), d.SyncDir("a"), d.SyncDir("."), d.Rename("a", "c"), d.Rename("c", "a"))
 		}, "a/b/f|c/b/f"},
 		{"removed from below", func(d *crashdisk.Tree) error {
-			return errors.Join(d.SyncDir("a/b"), d.SyncDir("a"), d.SyncDir("."), d.Remove("a/b/f"), d.Remove("a/b"), d.SyncDir("a"))
+			return errors.Join(d.SyncDir("a/b"), d.SyncDir("a"), d.SyncDir("."),
+				d.Remove("a/b/f"), d.Remove("a/b"), d.SyncDir("a"))
 		}, ""},
 		{"two names", func(d *crashdisk.Tree) error {
 			return errors.Join(d.SyncDir("a/b"), d.SyncDir("a"), d.SyncDir("."), d.Link("a/b/f", "g"))
