@@ -43,7 +43,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.HandleRows(m, control.MessageList, s.messageList)
 	control.Handle(m, control.MessageShow, s.messageShow)
 	control.Handle(m, control.MessageReject, s.reject)
-	control.HandleRows(m, control.LogTail, s.logTail)
+	control.HandleLasting(m, control.LogTail, s.logTail)
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)
 	control.Handle(m, control.AccountDelete, s.accountDelete)

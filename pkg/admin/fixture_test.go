@@ -93,7 +93,7 @@ func empty(t *testing.T) (*house, disk.FS) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { fsys.Close() })
-	if h.log, err = serverlog.Open(filepath.Join(base, "SystemLogs"), serverlog.Options{Level: serverlog.All}); err != nil {
+	if h.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: serverlog.All}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.log.Close() })

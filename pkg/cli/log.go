@@ -31,7 +31,7 @@ func newLogTail(a *app) *cobra.Command {
 		Use:   "tail",
 		Short: "The last lines of the log",
 		Long: "Prints the last lines of the Server Log, and with -f what is written from then on,\n" +
-			"until it is interrupted.",
+			"until it is interrupted, or the daemon has written its last line.",
 		Example: "  cgq log tail -f\n  cgq log tail -n 100 --tag ENQUEUER,DEQUEUER --level 2\n" +
 			"  cgq log tail --message 4711 -n 1000",
 		Args: usageArgs(cobra.NoArgs),
@@ -66,6 +66,7 @@ func newLogTail(a *app) *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("message", a.completeIDs) // the flags are there
 	_ = cmd.RegisterFlagCompletionFunc("level", fixed("0\tCrashes Only", "1\tFailures", "2\tMajor & Failures",
 		"3\tProblems", "4\tLow Level", "5\tAll Info"))
-	_ = cmd.RegisterFlagCompletionFunc("tag", fixed("ENQUEUER", "DEQUEUER", "QUEUE", "ROUTER", "SMTPI", "SMTP", "LOCAL"))
+	_ = cmd.RegisterFlagCompletionFunc("tag", fixed("ENQUEUER", "DEQUEUER", "QUEUE", "ROUTER", "SMTPI", "SMTP", "LOCAL",
+		"TEMPFILE", "SYSTEM", "ADMIN"))
 	return cmd
 }

@@ -28,19 +28,21 @@ type Mux struct {
 	Log *slog.Logger
 
 	requests map[string]request // by path
+	stopping turnstile
 }
 
 // A request is one declaration with what serves it. When serve returns an error it
 // has written nothing.
 type request struct {
 	right Right
+	lasts bool // a stop does not wait for it
 	serve func(http.ResponseWriter, *http.Request, Actor) error
 }
 
 // Handle serves a call with fn. When the request has a method Check() error, it is
 // asked first.
 func Handle[In, Out any](m *Mux, c Call[In, Out], fn CallFunc[In, Out]) {
-	m.add(c.Path, c.Right, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+	m.add(c.Path, c.Right, false, func(w http.ResponseWriter, r *http.Request, who Actor) error {
 		in, err := read[In](w, r)
 		if err != nil {
 			return err
@@ -57,13 +59,27 @@ func Handle[In, Out any](m *Mux, c Call[In, Out], fn CallFunc[In, Out]) {
 // HandleRows serves a stream with fn. When the request has a method Check() error,
 // it is asked first. Rows are sent soon, not one by one.
 func HandleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row]) {
-	m.add(s.Path, s.Right, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+	handleRows(m, s, fn, false)
+}
+
+// HandleLasting is HandleRows for a stream that tells of the stop itself: it goes on till
+// [Mux.Close].
+func HandleLasting[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row]) {
+	handleRows(m, s, fn, true)
+}
+
+func handleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row], lasts bool) {
+	m.add(s.Path, s.Right, lasts, func(w http.ResponseWriter, r *http.Request, who Actor) error {
 		in, err := read[In](w, r)
 		if err != nil {
 			return err
 		}
-		ctx, cancel := untilStop(r.Context())
-		defer cancel()
+		ctx := r.Context()
+		if !lasts {
+			c, cancel := untilStop(ctx)
+			defer cancel()
+			ctx = c
+		}
 		rows := newRowWriter(w)
 		err = guard(func() error {
 			for row, err := range fn(ctx, who, in) {
@@ -88,14 +104,14 @@ func HandleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row]) 
 	})
 }
 
-func (m *Mux) add(path string, right Right, serve func(http.ResponseWriter, *http.Request, Actor) error) {
+func (m *Mux) add(path string, right Right, lasts bool, serve func(http.ResponseWriter, *http.Request, Actor) error) {
 	if m.requests == nil {
 		m.requests = map[string]request{}
 	}
 	if _, twice := m.requests[path]; twice {
 		panic("control: " + path + " is served twice")
 	}
-	m.requests[path] = request{right, serve}
+	m.requests[path] = request{right, lasts, serve}
 }
 
 // ServeHTTP implements [http.Handler].
@@ -106,6 +122,16 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		path = path[len(prefix):]
 	}
 	req, known := m.requests[path]
+	if !m.stopping.enter() {
+		e := stoppingError(path)
+		answer(w, e.Status, e)
+		return
+	}
+	if req.lasts {
+		m.stopping.leave()
+	} else {
+		defer m.stopping.leave()
+	}
 	var err error
 	if !v1 || !known || r.Method != http.MethodPost {
 		err = Errorf(KindNoSuchCall, "cgq and cgqd may be of different versions", "no request %s %s", r.Method, r.URL.Path)
@@ -149,7 +175,7 @@ func (m *Mux) explain(ctx context.Context, path string, err error) *Error {
 		return e
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return Errorf(KindStopping, "ask again when it is up", "%s: the daemon is stopping", path)
+		return stoppingError(path)
 	}
 	p, panicked := errors.AsType[*panicError](err)
 	if m.Log != nil {
@@ -163,6 +189,10 @@ func (m *Mux) explain(ctx context.Context, path string, err error) *Error {
 		return Errorf(KindFault, "the log of the daemon has more; please report it", "%s: internal error", path)
 	}
 	return Errorf(KindFault, "", "%v", err)
+}
+
+func stoppingError(path string) *Error {
+	return Errorf(KindStopping, "ask again when it is up", "%s: the daemon is stopping", path)
 }
 
 // A panicError is a panic of a handler: it costs its request, not the daemon.

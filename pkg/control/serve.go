@@ -51,8 +51,9 @@ func Listen(path string) (net.Listener, error) {
 
 var errLong = errors.New("the path is longer than 107 bytes; choose a shorter --base")
 
-// Serve answers the requests that l brings until ctx ends, then ends the streams
-// that are still going on, waits for the calls, and returns nil. It closes l.
+// Serve answers the requests that l brings until ctx ends, then refuses new ones, ends the
+// streams that are still going on, waits for the calls, and returns nil. Streams that last
+// go on till [Mux.Close]. It closes l.
 func (m *Mux) Serve(ctx context.Context, l net.Listener) error {
 	s := &http.Server{
 		Handler: m, ConnContext: ConnContext,
@@ -63,12 +64,13 @@ func (m *Mux) Serve(ctx context.Context, l net.Listener) error {
 			return context.WithValue(context.WithoutCancel(ctx), stopKey{}, ctx)
 		},
 	}
-	stopped := make(chan struct{}) // closed when all is quiet
+	stopped := make(chan struct{}) // closed when all is quiet but what lasts
 	unhook := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
-		defer cancel()
-		if s.Shutdown(grace) != nil {
+		quiet := m.shut(s)
+		select {
+		case <-quiet:
+		case <-time.After(stopGrace):
 			_ = s.Close() // connections that nobody reads
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,6 +216,67 @@ func TestRowsArriveWhileTheStreamGoesOn(t *testing.T) {
 	<-left // the handler hears that nobody listens
 	if len(got) != 1 {
 		t.Errorf("rows %q, want one", got)
+	}
+}
+
+// A stream that lasts goes on when all others have ended, to its own end.
+func TestAStopLeavesWhatLasts(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ends bool // else it is hung up on
+	}{{"it ends", true}, {"it does not", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := &control.Mux{Grant: all}
+			more := make(chan string)
+			control.HandleLasting(m, control.LogTail, func(ctx context.Context, _ control.Actor, _ control.LogQuery) logLines {
+				return func(yield func(control.LogLine, error) bool) {
+					for {
+						select {
+						case line, ok := <-more:
+							if !ok || !yield(control.LogLine{Line: line}, nil) {
+								return
+							}
+						case <-ctx.Done():
+							return
+						}
+					}
+				}
+			})
+			path := socket(t)
+			l, err := control.Listen(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			served := make(chan error, 1)
+			go func() { served <- m.Serve(ctx, l) }()
+			var got []string
+			tail := make(chan error, 1)
+			go func() {
+				var last error
+				for row, err := range control.LogTail.Do(t.Context(), control.Dial(path), control.LogQuery{Follow: true}) {
+					if last = err; err == nil {
+						got = append(got, row.Line)
+					}
+				}
+				tail <- last
+			}()
+			more <- "running"
+			stop()
+			if err := <-served; err != nil {
+				t.Errorf("Serve: %v, want nil", err)
+			}
+			more <- "stopped"
+			if tt.ends {
+				close(more)
+			}
+			m.Close()
+			err = <-tail
+			if want := []string{"running", "stopped"}; !slices.Equal(got, want) || (err == nil) != tt.ends {
+				t.Errorf("rows %q and %v, want %q", got, err, want)
+			}
+		})
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // Delete removes the Account with exactly this address, and everything in it: there
 // is no way back. It returns ErrNoAccount if there is none, and, unless force is
 // given, ErrHoldsMail if there is mail in it; then it has changed nothing. When it
-// returns nil the Account is gone also after power loss.
+// returns nil the Account and its mail are gone also after power loss.
 func (d *Directory) Delete(a mail.Address, force bool) error {
 	acct, err := ParseAccount(a)
 	if err != nil {
@@ -40,7 +40,11 @@ func (d *Directory) Delete(a mail.Address, force bool) error {
 	if err := d.fs.SyncDir(path.Dir(away)); err != nil {
 		return fmt.Errorf("delete account %s: %w", acct, err)
 	}
-	if err := removeTree(d.fs, away); err != nil {
+	err = removeTree(d.fs, away)
+	if err == nil {
+		err = d.fs.SyncDir(path.Dir(away)) // nor does its mail come back
+	}
+	if err != nil {
 		return fmt.Errorf("account %s is deleted, but not all of %s: %w", acct, away, err)
 	}
 	return nil
@@ -61,11 +65,20 @@ func (d *Directory) takeAway(a Account, away string, force bool) error {
 	}
 	if !force {
 		if err := empty(d.fs, path.Join(away, "Maildir")); err != nil {
-			return errors.Join(err, d.fs.Rename(away, a.dir()))
+			return errors.Join(err, d.giveBack(a, away))
 		}
 	}
 	delete(d.known, a)
 	return nil
+}
+
+// giveBack gives the directory its name again, durably: with the first renaming alone the
+// Account would be gone after power loss, and its mail with the next that is deleted.
+func (d *Directory) giveBack(a Account, away string) error {
+	if err := d.fs.Rename(away, a.dir()); err != nil {
+		return err
+	}
+	return d.fs.SyncDir(path.Dir(away))
 }
 
 // empty returns ErrHoldsMail if there is a message in a Maildir.

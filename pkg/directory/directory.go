@@ -201,7 +201,8 @@ func (d *Directory) List(domain string) ([]Account, error) {
 }
 
 // Create makes the Account with exactly this address. When it returns nil the
-// Account and its Maildir survive power loss. It returns ErrExist if it is there.
+// Account and its Maildir survive power loss. It returns ErrExist if it is there, and
+// that survives, too. After another error it may be there or not, but it is never half made.
 func (d *Directory) Create(a mail.Address) (Account, error) {
 	acct, err := ParseAccount(a)
 	if err != nil {
@@ -214,32 +215,64 @@ func (d *Directory) Create(a mail.Address) (Account, error) {
 	d.change.Lock()
 	defer d.change.Unlock()
 	is, err := isDir(d.fs, acct.dir())
+	switch {
+	case err != nil:
+	case is: // its process may have died before it was durable
+		if err = d.furnish(acct); err == nil {
+			return Account{}, fmt.Errorf("%s: %w", acct, ErrExist)
+		}
+	default:
+		err = d.build(acct)
+	}
 	if err != nil {
-		return Account{}, fmt.Errorf("create account %s: %w", acct, err)
-	}
-	if is {
-		return Account{}, fmt.Errorf("%s: %w", acct, ErrExist)
-	}
-	if err := d.furnish(acct); err != nil {
-		err = errors.Join(err, removeTree(d.fs, acct.dir()))
 		return Account{}, fmt.Errorf("create account %s: %w", acct, err)
 	}
 	return acct, nil
 }
 
+// build makes the Account's directory under another name, durably, before it gets its own:
+// no delivery finds it while it may still be taken away, and no crash leaves half of it.
+func (d *Directory) build(a Account) error {
+	making := path.Join(root, a.Domain, ".new-"+a.Name) // no Account's name begins with a dot
+	if err := removeTree(d.fs, making); err != nil {    // left by a crash
+		return err
+	}
+	err := fill(d.fs, making)
+	if err == nil {
+		err = d.fs.Rename(making, a.dir())
+	}
+	if err != nil {
+		return errors.Join(err, removeTree(d.fs, making))
+	}
+	return syncUp(d.fs, path.Dir(a.dir()))
+}
+
 // furnish makes what is missing of an Account's directories, and all their names durable.
 func (d *Directory) furnish(a Account) error {
+	if err := fill(d.fs, a.dir()); err != nil {
+		return err
+	}
+	return syncUp(d.fs, path.Dir(a.dir()))
+}
+
+// fill makes what is missing of the Maildir in a directory, durably but for that one's name.
+func fill(fsys disk.FS, dir string) error {
 	for _, name := range maildir {
-		if err := d.fs.Mkdir(path.Join(a.Maildir(), name)); err != nil {
+		if err := fsys.Mkdir(path.Join(dir, "Maildir", name)); err != nil {
 			return err
 		}
 	}
-	for dir := a.Maildir(); ; dir = path.Dir(dir) { // a name is durable when its directory is synced
-		if err := d.fs.SyncDir(dir); err != nil {
+	if err := fsys.SyncDir(path.Join(dir, "Maildir")); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+// syncUp makes the names in a directory durable, its own name, and those above it.
+func syncUp(fsys disk.FS, dir string) error {
+	for ; ; dir = path.Dir(dir) {
+		if err := fsys.SyncDir(dir); err != nil || dir == "." {
 			return err
-		}
-		if dir == "." {
-			return nil
 		}
 	}
 }

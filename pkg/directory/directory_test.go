@@ -336,8 +336,8 @@ func (l *lateDelivery) Rename(old, name string) error {
 func TestDeleteLosesNoLateMail(t *testing.T) {
 	_, fsys, dir := base(t)
 	const late = "Domains/example.com/ann/Maildir/new/late"
+	create(t, directory.New(fsys, local), "ann@example.com")
 	d := directory.New(&lateDelivery{fsys, func() { put(t, dir, late) }}, local)
-	create(t, d, "ann@example.com")
 	if err := d.Delete(address("ann@example.com"), false); !errors.Is(err, directory.ErrHoldsMail) {
 		t.Errorf("Delete = %v, want ErrHoldsMail", err)
 	}

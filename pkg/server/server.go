@@ -84,7 +84,8 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s.state.Store("starting")
 	s.use(c)
 	standard, own := c.Log.parse()
-	if s.log, err = serverlog.Open(filepath.Join(base, "SystemLogs"), serverlog.Options{Level: standard, Levels: own}); err != nil {
+	s.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: standard, Levels: own, Complain: complain})
+	if err != nil {
 		return nil, err
 	}
 	s.system = s.log.Logger("SYSTEM")
@@ -138,6 +139,9 @@ func (s *server) index(ctx context.Context) error {
 	s.system.Log(ctx, serverlog.Major, "the Queue is read", "files", n, "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
+
+// complain is for what the log cannot say of itself.
+func complain(err error) { fmt.Fprintln(os.Stderr, "cgqd:", err) }
 
 // use makes a configuration the current one.
 func (s *server) use(c *config) {
@@ -303,6 +307,9 @@ func (s *server) close() (err error) {
 			s.system.Log(context.Background(), serverlog.Major, "stopped")
 		}
 		err = errors.Join(err, s.log.Close())
+	}
+	if s.mux != nil {
+		s.mux.Close() // who follows the log has seen its end
 	}
 	return err
 }

@@ -4,44 +4,70 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"sync"
+	"io/fs"
+	"path"
+	"time"
+
+	"cgq/pkg/disk"
 )
 
 // An output is the files. What cannot be written is dropped and counted, and the
-// first thing written afterwards says how much that was: a full disk must not
-// stop the mail.
+// first thing written afterwards says how much that was. One goroutine uses it.
 type output struct {
-	dir string
+	fs       disk.FS
+	dir      string
+	complain func(error) // or nil
 
-	mu      sync.Mutex
-	file    *os.File // nil: could not be opened, or closed
-	day     string   // of file
-	torn    bool     // the last line in file has no end
-	lost    int      // lines
+	file    disk.File // nil: could not be opened, or closed
+	day     string    // of file, or of the one that could not be opened
+	torn    bool      // the last line in file has no end
+	doubt   error     // why what is written may not survive power loss; of this file, or the one before
+	lost    int       // lines
 	because error
+	told    bool // complain has heard of it
 }
 
-// open opens the file of a day, to append to it.
-func (o *output) open(day string) error {
-	if o.file != nil {
-		_ = o.file.Close() // nothing is buffered there
-		o.file = nil
+// begin opens the first file. A start that goes on also makes what it found there durable:
+// the process before may have died before it did.
+func (o *output) begin(day string) {
+	o.doubt = o.fs.SyncDir(path.Dir(o.dir))
+	if err := o.open(day); err != nil {
+		o.tell(err)
 	}
-	f, err := os.OpenFile(filepath.Join(o.dir, day+suffix), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+}
+
+// open opens the file of a day, to append to it. What is there under its name and is no
+// regular file, such as a link, stays as it is, and nothing is written.
+func (o *output) open(day string) error {
+	o.leave()
+	o.day = day
+	name := path.Join(o.dir, day+suffix)
+	f, err := o.fs.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = o.fs.Create(name)
+	}
 	if err != nil {
 		return err
 	}
-	o.file, o.day = f, day
-	o.torn, err = torn(f)
-	return err
+	if o.torn, err = torn(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	o.file = f
+	o.doubt = errors.Join(o.doubt, o.fs.SyncDir(o.dir)) // once a day
+	return nil
+}
+
+// leave syncs and closes the file, if one is open.
+func (o *output) leave() {
+	if o.file != nil {
+		o.doubt = errors.Join(o.file.Datasync(), o.file.Close())
+		o.file = nil
+	}
 }
 
 // torn reports whether the file ends within a line: who wrote it before us crashed.
-func torn(f *os.File) (bool, error) {
-	end, err := f.Seek(0, io.SeekEnd)
+func torn(f disk.File) (bool, error) {
+	end, err := f.Size()
 	if err != nil || end == 0 {
 		return false, err
 	}
@@ -50,13 +76,11 @@ func torn(f *os.File) (bool, error) {
 	return last[0] != '\n', err
 }
 
-// write appends whole lines to the file of a day; now is the time to write of losses.
-func (o *output) write(day string, lines []byte, now clock) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// write appends whole lines, or none, to the file of a day, behind what is to be said of losses.
+func (o *output) write(day string, lines []byte) {
 	if o.file == nil || o.day != day {
 		if err := o.open(day); err != nil {
-			o.lose(lines, err)
+			o.giveUp(lines, err)
 			return
 		}
 	}
@@ -65,14 +89,22 @@ func (o *output) write(day string, lines []byte, now clock) {
 		head = append(head, '\n')
 	}
 	if o.lost > 0 {
+		at := []byte(time.Now().Format(clockLayout))
+		if len(lines) > 0 {
+			at = lines[:len(clockLayout)] // the lines of a file are in order
+		}
 		head = fmt.Appendf(head, "%s 1 SYSTEM %d lines of the Server Log were lost: %s\n",
-			now.text[:], o.lost, Escape(o.because.Error()))
+			at, o.lost, Escape(o.because.Error()))
 	}
 	all := lines
 	if head != nil {
 		all = append(head, lines...)
 	}
-	n, err := o.file.Write(all)
+	end, err := o.file.Size() // somebody may have made the file shorter: its disk is full
+	n := 0
+	if err == nil {
+		n, err = o.file.WriteAt(all, end)
+	}
 	if n > 0 {
 		o.torn = all[n-1] != '\n'
 	}
@@ -80,32 +112,52 @@ func (o *output) write(day string, lines []byte, now clock) {
 		o.lost = 0
 	}
 	if err != nil {
-		o.lose(lines[max(n-len(head), 0):], err)
+		o.giveUp(lines[max(n-len(head), 0):], err)
+		return
+	}
+	o.told = false
+}
+
+// giveUp counts lines that end in rest.
+func (o *output) giveUp(rest []byte, err error) {
+	o.lose(bytes.Count(rest, []byte{'\n'}), err)
+	o.tell(err)
+}
+
+// lose counts lines that were not written.
+func (o *output) lose(n int, err error) {
+	if n > 0 {
+		o.lost += n
+		o.because = err
 	}
 }
 
-// lose counts lines that end in rest.
-func (o *output) lose(rest []byte, err error) {
-	o.lost += bytes.Count(rest, []byte{'\n'})
-	o.because = err
+// tell tells once why nothing is written.
+func (o *output) tell(err error) {
+	if !o.told && o.complain != nil {
+		o.complain(fmt.Errorf("the Server Log is not written: %w", err))
+	}
+	o.told = true
 }
 
+// sync makes everything durable that was not lost.
 func (o *output) sync() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.file == nil {
+	switch {
+	case o.lost > 0:
 		return o.because
+	case o.file != nil:
+		o.doubt = errors.Join(o.doubt, o.file.Datasync())
 	}
-	return o.file.Sync()
+	return o.doubt
 }
 
 func (o *output) close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.file == nil {
+	if o.lost > 0 { // the last chance to say so
+		o.write(o.day, nil)
+	}
+	o.leave()
+	if o.lost > 0 {
 		return o.because
 	}
-	err := errors.Join(o.file.Sync(), o.file.Close())
-	o.file = nil
-	return err
+	return o.doubt
 }

@@ -7,18 +7,23 @@
 // number and subject, the message's id, and the text, behind which attributes
 // stand as ", key=value". What strangers wrote is escaped, so a record is always one line.
 //
-// Logging costs its caller a copy into memory; a goroutine writes. It does not
-// rotate by size, compress, or remove old files.
+// Logging costs its caller a copy into memory; a goroutine writes. When it has too
+// much to write, logging waits, for a second at most; when the disk has not answered
+// for so long, nobody waits for it any more: lines are dropped, and once the disk is
+// back the first line written says how many and why. A disk that is full or hangs must
+// not stop the mail. It does not rotate by size, compress, or remove old files.
 package serverlog
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"cgq/pkg/disk"
 )
 
 const (
@@ -26,35 +31,49 @@ const (
 	dayLayout   = "2006-01-02"
 	suffix      = ".log"
 
-	room  = 1 << 20 // bytes that wait to be written; when they are full, logging waits
-	delay = 100 * time.Millisecond
+	room    = 1 << 20  // bytes that wait to be written
+	reserve = 64 << 10 // more of them, for lines of level 0: they tell what has happened
+	delay   = 100 * time.Millisecond
+
+	// patience is how long the disk may take to answer before nobody waits for it any
+	// more, and how long a line waits for room while others come before it.
+	patience = time.Second
+	// farewell is how long Sync and Close wait.
+	farewell = 5 * time.Second
 )
 
 // Options are what Open can be told.
 type Options struct {
 	Level  slog.Level            // of components that have none of their own
 	Levels map[string]slog.Level // by tag
+
+	// Complain hears why lines are lost, as soon as they are, and not again until the
+	// log is written again; nil: nobody does. It may block: nobody who logs waits for it.
+	Complain func(error)
 }
 
 // A Log is the Server Log in a directory. All methods are safe for concurrent use.
 type Log struct {
-	out output
+	out output // the writer's alone
 
 	mu       sync.Mutex
-	moved    *sync.Cond // the buffer was taken, or written
-	buf      []byte     // lines to write, all of one day
-	spare    []byte     // the other buffer, while it is not being written
+	moved    chan struct{} // closed, and made anew, when the buffer is taken and when it is written
+	buf      []byte        // lines to write, all of one day
+	spare    []byte        // the other buffer, while it is not being written
 	bufDay   string
 	clock    clock
-	accepted uint64 // bytes that ever went into buf
-	written  uint64 // of these, bytes written or given up
-	day      string // of the file that is written
-	news     chan struct{}
-	closed   bool // no more lines are taken
-	ended    bool // the writer is gone
+	lost     int            // lines that found no room in buf
+	because  error          // why the first of them did not
+	syncs    []chan<- error // who waits for a sync
+	accepted uint64         // bytes that ever went into buf
+	written  uint64         // of these, bytes written or given up
+	asked    time.Time      // when the disk was asked for what it has not answered; zero: for nothing
+	day      string         // of the file that is written
+	closed   bool           // no more lines are taken
+	ended    bool           // the writer is gone
 	endErr   error
 
-	wake  chan struct{} // buf is not empty any more; closed by Close
+	wake  chan struct{} // there is something to do; closed by Close
 	hurry chan struct{} // do not wait for more
 
 	levels struct {
@@ -65,25 +84,24 @@ type Log struct {
 	}
 }
 
-// Open opens the log in dir, which it makes if it has to. Close it.
-func Open(dir string, o Options) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Open opens the log in a directory of fsys, which it makes if it has to. A day's file
+// that cannot be opened, such as a link, is complained of, tried again with each write,
+// and does without till then. Close the log.
+func Open(fsys disk.FS, dir string, o Options) (*Log, error) {
+	if err := fsys.Mkdir(dir); err != nil {
 		return nil, fmt.Errorf("server log: %w", err)
 	}
 	l := &Log{
-		out:   output{dir: dir},
-		news:  make(chan struct{}),
+		out:   output{fs: fsys, dir: dir, complain: o.Complain},
+		moved: make(chan struct{}),
 		wake:  make(chan struct{}, 1),
 		hurry: make(chan struct{}, 1),
 	}
-	l.moved = sync.NewCond(&l.mu)
 	l.levels.knobs = map[string]*atomic.Int64{}
 	l.SetLevels(o.Level, o.Levels)
 	l.clock.set(time.Now())
 	l.day = l.clock.day
-	if err := l.out.open(l.day); err != nil {
-		return nil, fmt.Errorf("server log: %w", err)
-	}
+	l.out.begin(l.day)
 	go l.run()
 	return l, nil
 }
@@ -146,21 +164,11 @@ func (l *Log) Levels() map[string]slog.Level {
 	return all
 }
 
-// add takes a line for the file. It waits when the writer is far behind, or has
-// yesterday's lines still to write.
+// add takes a line for the file, if there is room for it.
 func (l *Log) add(t time.Time, level slog.Level, line []byte) {
+	size := len(clockLayout) + len(line)
 	l.mu.Lock()
-	for {
-		l.clock.set(t)
-		full := len(l.buf)+len(clockLayout)+len(line) > room || l.bufDay != l.clock.day
-		if l.closed || len(l.buf) == 0 || !full {
-			break
-		}
-		signal(l.hurry)
-		l.moved.Wait()
-		t = time.Now() // it may have been long
-	}
-	if l.closed {
+	if !l.makeRoom(t, level, size) {
 		l.mu.Unlock()
 		return
 	}
@@ -170,7 +178,7 @@ func (l *Log) add(t time.Time, level slog.Level, line []byte) {
 	}
 	l.buf = append(l.buf, l.clock.text[:]...)
 	l.buf = append(l.buf, line...)
-	l.accepted += uint64(len(clockLayout) + len(line))
+	l.accepted += uint64(size)
 	if level >= Failure || len(l.buf) > room/2 {
 		signal(l.hurry)
 	}
@@ -180,117 +188,77 @@ func (l *Log) add(t time.Time, level slog.Level, line []byte) {
 	}
 }
 
+// makeRoom is called with mu locked, and returns so. It sets the clock, and waits when
+// the writer is far behind, or has yesterday's lines still to write. False: the line is lost.
+func (l *Log) makeRoom(t time.Time, level slog.Level, size int) bool {
+	limit := room
+	if level >= Crash {
+		limit += reserve
+	}
+	var by time.Time
+	for !l.closed {
+		l.clock.set(t)
+		if len(l.buf) == 0 || l.bufDay == l.clock.day && len(l.buf)+size <= limit {
+			return true
+		}
+		if by.IsZero() {
+			by = time.Now().Add(patience)
+		}
+		signal(l.hurry)
+		if !l.await(by) {
+			l.lose()
+			return false
+		}
+		t = time.Now() // it may have been long
+	}
+	return false
+}
+
+// await waits, with mu unlocked meanwhile, until the buffer moves. It reports false when
+// by has come, or the disk has not answered for too long.
+func (l *Log) await(by time.Time) bool {
+	if end := l.asked.Add(patience); !l.asked.IsZero() && end.Before(by) {
+		by = end
+	}
+	return l.pause(by)
+}
+
+// pause is await with all the time until by.
+func (l *Log) pause(by time.Time) bool {
+	wait := time.Until(by)
+	if wait <= 0 {
+		return false
+	}
+	moved := l.moved
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-moved:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+var errSlow = errors.New("the disk takes less than is logged")
+
+// lose counts a line that found no room.
+func (l *Log) lose() {
+	l.lost++
+	if l.lost > 1 {
+		return
+	}
+	l.because = errSlow
+	if !l.asked.IsZero() && time.Since(l.asked) >= patience {
+		l.because = fmt.Errorf("the disk gave no answer from %s on", l.asked.Format(clockLayout))
+	}
+}
+
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default: // it knows
-	}
-}
-
-// run is the one that writes, until Close.
-func (l *Log) run() {
-	late := time.NewTimer(delay)
-	defer late.Stop()
-	for range l.wake {
-		late.Reset(delay)
-		select {
-		case <-l.hurry:
-		case <-late.C:
-		}
-		l.write()
-	}
-	l.write()
-	err := l.out.close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ended, l.endErr = true, err
-	close(l.news)
-}
-
-// write writes what has been taken so far.
-func (l *Log) write() {
-	l.mu.Lock()
-	chunk, day := l.buf, l.bufDay
-	l.buf, l.spare = l.spare[:0], nil
-	l.moved.Broadcast()
-	if len(chunk) > 0 {
-		l.day = day
-	}
-	now := l.clock
-	l.mu.Unlock()
-	if len(chunk) > 0 {
-		l.out.write(day, chunk, now)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.spare = chunk
-	l.written += uint64(len(chunk))
-	l.moved.Broadcast()
-	close(l.news)
-	l.news = make(chan struct{})
-}
-
-// Flush returns when every line so far is in its file, or was given up.
-func (l *Log) Flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for mark := l.accepted; l.written < mark; l.moved.Wait() {
-		signal(l.hurry)
-	}
-}
-
-// Sync returns nil when every line so far survives power loss.
-func (l *Log) Sync() error {
-	l.Flush()
-	return l.out.sync()
-}
-
-// Close writes what there is, syncs it, and ends the log; lines that come later
-// are dropped.
-func (l *Log) Close() error {
-	l.mu.Lock()
-	if !l.closed {
-		l.closed = true
-		close(l.wake)
-		signal(l.hurry)
-		l.moved.Broadcast()
-	}
-	for !l.ended {
-		news := l.news
-		l.mu.Unlock()
-		<-news
-		l.mu.Lock()
-	}
-	defer l.mu.Unlock()
-	return l.endErr
-}
-
-// A clock keeps the text of the time, because many records share a millisecond.
-type clock struct {
-	ms   int64 // since 1970; 0: never set
-	text [len(clockLayout)]byte
-	day  string
-	date [3]int
-}
-
-// set makes t the time. A record that comes a little late, because two goroutines
-// raced, gets the time of the one before it: a file's lines are in order.
-func (c *clock) set(t time.Time) {
-	ms := t.UnixMilli()
-	if ms <= c.ms && ms > c.ms-1000 {
-		return
-	}
-	c.ms = ms
-	t = t.Local()
-	hour, minute, second := t.Clock()
-	milli := t.Nanosecond() / 1e6
-	for i, n := range [...]int{hour, minute, second} {
-		c.text[3*i], c.text[3*i+1], c.text[3*i+2] = byte('0'+n/10), byte('0'+n%10), ':'
-	}
-	c.text[8] = '.'
-	c.text[9], c.text[10], c.text[11] = byte('0'+milli/100), byte('0'+milli/10%10), byte('0'+milli%10)
-	year, month, day := t.Date()
-	if date := [3]int{year, int(month), day}; date != c.date {
-		c.date, c.day = date, t.Format(dayLayout)
 	}
 }

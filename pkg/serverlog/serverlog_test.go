@@ -2,28 +2,45 @@ package serverlog_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"cgq/pkg/disk"
+	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/serverlog"
 )
 
 func open(t *testing.T, dir string) *serverlog.Log {
 	t.Helper()
-	l, err := serverlog.Open(dir, serverlog.Options{Level: serverlog.All})
+	l, err := serverlog.Open(above(t, dir), filepath.Base(dir), serverlog.Options{Level: serverlog.All})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// above is the file system that a directory is in.
+func above(t *testing.T, dir string) *disk.OS {
+	t.Helper()
+	fsys, err := disk.OpenOS(filepath.Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fsys.Close() })
+	return fsys
 }
 
 // lines reads the log file of a day, without the times.
@@ -104,7 +121,7 @@ func TestNewFileAtMidnight(t *testing.T) {
 
 func TestLevels(t *testing.T) {
 	dir := t.TempDir()
-	l, err := serverlog.Open(dir, serverlog.Options{
+	l, err := serverlog.Open(above(t, dir), filepath.Base(dir), serverlog.Options{
 		Level:  serverlog.Major,
 		Levels: map[string]slog.Level{"SMTP": serverlog.All},
 	})
@@ -138,34 +155,64 @@ func TestLevels(t *testing.T) {
 
 // A full disk costs the lines, and it is said how many; it never stops who logs.
 func TestFullDisk(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("there is no /dev/full here")
-	}
-	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		next := midnight()
-		if err := os.Symlink("/dev/full", filepath.Join(dir, time.Now().Format("2006-01-02")+".log")); err != nil {
+		d := crashdisk.NewTree(-1)
+		var complaints []error
+		l, err := serverlog.Open(d, "SystemLogs", serverlog.Options{Level: serverlog.All,
+			Complain: func(err error) { complaints = append(complaints, err) }})
+		if err != nil {
 			t.Fatal(err)
 		}
-		l := open(t, dir)
 		log := l.Logger("SMTP")
+		d.Fail(func(op, name string) error {
+			if op == "write" {
+				return fmt.Errorf("write %s: %w", name, syscall.ENOSPC)
+			}
+			return nil
+		})
 		long := strings.Repeat("x", 1000)
 		for range 5000 { // more than the buffer holds
 			log.Info(long)
 		}
 		l.Flush()
-		if err := l.Sync(); err == nil {
-			t.Error("Sync = nil after lines were lost")
+		if err := l.Sync(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Sync = %v after lines were lost, want ENOSPC", err)
 		}
-		time.Sleep(time.Until(next))
+		d.Fail(nil)
 		log.Info("it works again")
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
-		equal(t, "after the disk was full", lines(t, dir, next),
-			"1 SYSTEM 5000 lines of the Server Log were lost: write "+dir+"/2000-01-01.log: no space left on device",
-			"4 SMTP it works again")
+		const why = "write SystemLogs/2000-01-01.log: no space left on device"
+		got := d.Files(".log")["SystemLogs/2000-01-01.log"]
+		lost, end := losses(t, got, why)
+		if !strings.HasSuffix(end, " 4 SMTP it works again\n") {
+			t.Errorf("behind the losses the file ends with %q", end)
+		}
+		// Of each write that failed half is there, as on a disk that is just full.
+		if whole := strings.Count(got, long+"\n"); lost != 5000-whole || whole == 5000 {
+			t.Errorf("%d lines were lost, it says; %d of 5000 are there", lost, whole)
+		}
+		if len(complaints) != 1 || !strings.Contains(complaints[0].Error(), "the Server Log is not written: "+why) {
+			t.Errorf("complaints: %v, want one", complaints)
+		}
 	})
+}
+
+// losses adds up how many lines were lost by what a log says, for a reason, and returns
+// what stands behind the last record of losses.
+func losses(t *testing.T, text, why string) (lost int, rest string) {
+	t.Helper()
+	record := regexp.MustCompile(`(?m)^[\d:.]{12} 1 SYSTEM (\d+) lines of the Server Log were lost: ` + why + "\n")
+	rest = text
+	for _, m := range record.FindAllStringSubmatchIndex(text, -1) {
+		n, err := strconv.Atoi(text[m[2]:m[3]])
+		if err != nil {
+			t.Error(err)
+		}
+		lost, rest = lost+n, text[m[1]:]
+	}
+	return lost, rest
 }
 
 func TestFileOfACrashIsContinued(t *testing.T) {
@@ -188,7 +235,7 @@ func TestOpenFails(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := serverlog.Open(dir, serverlog.Options{}); err == nil {
+	if l, err := serverlog.Open(above(t, dir), "file", serverlog.Options{}); err == nil {
 		l.Close()
 		t.Error("Open of a file = nil, want an error")
 	}

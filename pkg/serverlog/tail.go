@@ -9,11 +9,12 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"cgq/pkg/disk"
 )
 
 // A Query says which lines of the log to read. The zero Query is none that is
@@ -41,7 +42,7 @@ func (q Query) matches(l Line) bool {
 func (l *Log) Tail(ctx context.Context, q Query) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		l.Flush()
-		r := &reader{dir: l.out.dir, query: q}
+		r := &reader{fs: l.out.fs, dir: l.out.dir, query: q}
 		defer r.close()
 		day, _, _ := l.state()
 		err := r.begin(day)
@@ -72,24 +73,25 @@ func (l *Log) Tail(ctx context.Context, q Query) iter.Seq2[Line, error] {
 	}
 }
 
-// state returns the day of the file that is written, what is closed when more has
+// state returns the day of the file that is written, what is closed when more may have
 // been written, and whether nothing more will be.
 func (l *Log) state() (day string, news <-chan struct{}, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.day, l.news, l.ended
+	return l.day, l.moved, l.ended
 }
 
 // A reader goes through the files of a log.
 type reader struct {
+	fs    disk.FS
 	dir   string
 	query Query
 
 	day  string // of file
 	date time.Time
-	file *os.File
-	at   int64  // of what comes after rest
-	rest []byte // read, and not looked at yet
+	file disk.File // nil: there is none so far, or no regular one
+	at   int64     // of what comes after rest
+	rest []byte    // read, and not looked at yet
 }
 
 func (r *reader) close() {
@@ -102,29 +104,36 @@ func (r *reader) close() {
 // days returns the days up to last that have a file, the oldest first. Later ones
 // were written under a wrong clock.
 func (r *reader) days(last string) ([]string, error) {
-	entries, err := os.ReadDir(r.dir)
+	names, err := r.fs.List(r.dir)
 	if err != nil {
 		return nil, err
 	}
 	var days []string
-	for _, e := range entries {
-		day, ok := strings.CutSuffix(e.Name(), suffix)
+	for _, name := range names {
+		day, ok := strings.CutSuffix(name, suffix)
 		if _, err := time.Parse(dayLayout, day); ok && err == nil && day <= last {
 			days = append(days, day)
 		}
 	}
-	return days, nil // in order: os.ReadDir sorts, and these names sort by date
+	return days, nil // in order: List sorts, and these names sort by date
 }
 
-// open goes to a place in the file of a day.
+// open goes to a place in the file of a day, if there is one.
 func (r *reader) open(day string, at int64) (err error) {
 	r.close()
 	r.day, r.at, r.rest = day, at, r.rest[:0]
 	if r.date, err = time.ParseInLocation(dayLayout, day, time.Local); err != nil {
 		return err
 	}
-	r.file, err = os.Open(filepath.Join(r.dir, day+suffix))
-	return err
+	f, err := r.fs.Open(path.Join(r.dir, day+suffix))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, disk.ErrNotRegular):
+		return nil
+	case err != nil:
+		return err
+	}
+	r.file = f
+	return nil
 }
 
 // next goes to the next day up to last that has a file, if there is one.
@@ -155,7 +164,10 @@ func (r *reader) begin(last string) error {
 		if err := r.open(day, 0); err != nil {
 			return err
 		}
-		end, err := r.file.Seek(0, io.SeekEnd)
+		if r.file == nil {
+			continue
+		}
+		end, err := r.file.Size()
 		if err != nil {
 			return err
 		}
@@ -250,7 +262,9 @@ func (r *reader) read(ctx context.Context, yield func(Line, error) bool) (bool, 
 // fill reads on; 0 is the end of the file for now.
 func (r *reader) fill() (int, error) {
 	if r.file == nil {
-		return 0, fs.ErrClosed
+		if err := r.open(r.day, r.at); err != nil || r.file == nil {
+			return 0, err
+		}
 	}
 	old := len(r.rest)
 	b := slices.Grow(slices.Clone(r.rest), block)[:old+block]

@@ -296,6 +296,7 @@ func TestRefusals(t *testing.T) {
 		{"NUL", &enqueuer{}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", "\x00\r\n.", "554 5.6.0 NUL"}, "3 "},
 		{"too large", &enqueuer{}, []string{mailOK, "250", rcptOK, "250", "DATA", "354", strings.Repeat("x",
 			65<<10) + "\r\n.", "552 5.3.4 the message is larger than 65536 bytes", mailOK, "250"}, "3 "},
+		{"too large, it says", &enqueuer{}, []string{mailOK + " SIZE=65537", "552 5.3.4", mailOK + " SIZE=65536", "250"}, ""},
 		{"nested MAIL", &enqueuer{}, []string{mailOK, "250", mailOK, "503 5.5.1", rcptOK, "250"}, ""},
 		{"UTF-8 without SMTPUTF8", &enqueuer{}, []string{"MAIL FROM:<é@a.example>", "553 5.6.7", mailOK, "250",
 			"RCPT TO:<é@b.example>", "553 5.6.7"}, ""},
@@ -315,6 +316,39 @@ func TestRefusals(t *testing.T) {
 			}
 			if log := r.log.String(); tt.log != "" && !strings.Contains(log, " "+tt.log+"SMTPI") {
 				t.Errorf("the log has no record of level %s:\n%s", tt.log, log)
+			}
+		})
+	}
+}
+
+// A sender that sends all of a text before it reads, as most do, hears why it is refused,
+// however far it is over the limit.
+func TestFloodHearsItsReply(t *testing.T) {
+	const begin = "EHLO client.example\r\nMAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\n"
+	flood := strings.Repeat(strings.Repeat("x", 998)+"\r\n", 32<<10) // 32 MB
+	for _, tt := range []struct{ name, in, want string }{
+		{"text", begin + "DATA\r\n" + flood + ".\r\n", "552 5.3.4 the message is larger than 65536 bytes"},
+		{"chunk", begin + "BDAT 32768000 LAST\r\n" + flood, "552 5.3.4 the message is larger than 65536 bytes"},
+		{"chunk out of order", "EHLO client.example\r\nBDAT 32768000 LAST\r\n" + flood, "552 5.3.4 chunk too large"},
+		{"command", flood[:998] + strings.Repeat("x", 32<<20), "421 4.7.0 command line without end"},
+		{"chunk without a size", "EHLO client.example\r\nBDAT x\r\n" + flood, "501 5.5.4 syntax: BDAT size"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, e := listen(t), &enqueuer{}
+			r := receive(t, l, e, func(s *smtp.Settings) { s.Receive.MaxMessageSize = 64 << 10 })
+			c := dial(t, l)
+			if _, err := io.WriteString(c, tt.in); err != nil {
+				t.Errorf("send: %v", err)
+			}
+			rest, err := io.ReadAll(c.r)
+			replies := strings.Split(strings.TrimSuffix(string(rest), "\r\n"), "\r\n")
+			if last := replies[len(replies)-1]; err != nil || !strings.HasPrefix(last, tt.want) {
+				t.Errorf("the last reply is %q, %v; want %q and the end of the connection", last, err, tt.want)
+			}
+			c.Close()
+			r.end(t)
+			if len(e.envs) != 0 {
+				t.Errorf("submitted %+v", e.envs)
 			}
 		})
 	}

@@ -191,6 +191,44 @@ func TestPeerThatDoesNotReadIsDropped(t *testing.T) {
 	})
 }
 
+// A peer that was cut off and goes on for ever is heard for ten seconds, or until the stop.
+func TestFloodEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		stop time.Duration // after the reply; 0: not
+		want time.Duration
+	}{{"by itself", 0, 10 * time.Second}, {"with the server", 3 * time.Second, 3 * time.Second}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				opt := options()
+				opt.MaxText = 1000
+				p := dial(t, opt)
+				p.text()
+				var sending sync.WaitGroup
+				sending.Go(func() {
+					for {
+						if _, err := io.WriteString(p.Conn, strings.Repeat("x", 100)); err != nil {
+							return
+						}
+						time.Sleep(10 * time.Millisecond)
+					}
+				})
+				p.want("552 5.3.4 ")
+				begin := time.Now()
+				if tt.stop > 0 {
+					time.Sleep(tt.stop)
+					p.conn.Stop()
+				}
+				rest := p.end()
+				sending.Wait()
+				if d := time.Since(begin); d < tt.want || d > tt.want+10*time.Millisecond || rest != "" {
+					t.Errorf("closed %v after the reply, with %q; want %v, and nothing", d, rest, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestStop(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -48,7 +48,7 @@ type Options struct {
 	Trace func(in bool, line []byte)
 
 	// Closed, when not nil, is called once, at the end, before the socket is closed:
-	// a peer that has seen the end of its connection is counted out.
+	// a peer that has seen the end of its connection is counted out, unless it was cut off.
 	Closed func(*Conn)
 }
 
@@ -67,11 +67,12 @@ var (
 )
 
 const (
-	small    = 4 << 10  // buffer for commands
-	large    = 64 << 10 // buffer while a text comes in
-	maxOut   = 16 << 10 // replies that are kept back, in bytes
-	maxSkip  = 64 << 10 // bytes of one command line before we hang up
-	overrun  = 4        // how often MaxText is read before a peer who goes on is cut off
+	small    = 4 << 10          // buffer for commands
+	large    = 64 << 10         // buffer while a text comes in
+	maxOut   = 16 << 10         // replies that are kept back, in bytes
+	maxSkip  = 64 << 10         // bytes of one command line before we hang up
+	overrun  = 4                // how often MaxText is read before a peer who goes on is cut off
+	linger   = 10 * time.Second // how long what such a peer sends is read and dropped
 	stopping = "4.3.2 service is stopping, try again later"
 )
 
@@ -173,12 +174,35 @@ func (c *Conn) Close() error {
 	}
 	c.closed = true
 	c.answered()
-	_ = c.flush() // whoever is gone does not hear it
+	if c.flush() == nil && (errors.Is(c.err, ErrTooLarge) || errors.Is(c.err, ErrProtocol)) {
+		c.hearOut()
+	}
 	c.giveBack()
 	if c.opt.Closed != nil {
 		c.opt.Closed(c)
 	}
 	return c.sock.Close()
+}
+
+// hearOut lets a peer that was cut off while it sends hear the last reply, behind which
+// its connection ends: a socket that is closed with input in it resets the connection,
+// and the reply is lost with that. Stop and Kill end it.
+func (c *Conn) hearOut() {
+	if half, ok := c.sock.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // if it fails, reading does
+	}
+	c.mu.Lock()
+	if c.stop {
+		c.mu.Unlock()
+		return
+	}
+	_ = c.sock.SetReadDeadline(time.Now().Add(linger))
+	c.mu.Unlock()
+	for {
+		if _, err := c.sock.Read(c.buf); err != nil {
+			return
+		}
+	}
 }
 
 // LocalAddr implements [net.Conn].
