@@ -119,7 +119,6 @@ func (d *Draft) create() error {
 		return d.err
 	}
 	d.file = f
-	d.s.log.Debug("created", "file", name)
 	return nil
 }
 

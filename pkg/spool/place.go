@@ -135,7 +135,6 @@ func (s *Spool) create(p *placing, b []byte, anew bool) (err error) {
 			return err
 		}
 	}
-	s.log.Debug("writing", "file", tmp, "bytes", len(b))
 	b = fill(b)
 	p.f, err = s.write(tmp, b)
 	p.size, p.tmp = int64(len(b)), true

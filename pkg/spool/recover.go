@@ -95,6 +95,7 @@ func newRecovering(s *Spool) *recovering {
 // which takes the time that it takes; until it is through, the spool takes new ones, and
 // Len counts all. A segment of a newer version is an error, and nothing is touched.
 func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
+	fsys = logged{fsys, log}
 	r := recovery(fsys, dir, log)
 	if err := o.Foldering.Validate(); err != nil {
 		return nil, nil, fmt.Errorf("spool: queue foldering: %w", err)

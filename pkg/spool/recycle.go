@@ -47,9 +47,7 @@ func (s *Spool) throwAway(old spare) {
 	name := s.name(old.id, old.in, ".tmp")
 	if err := s.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("cannot remove a temporary file; it goes at the next start", "file", name, "err", err)
-		return
 	}
-	s.log.Debug("removed", "file", name)
 }
 
 // recycled gives the draft's name to a spare, if there is one in its folder. The caller
