@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -139,8 +140,10 @@ func (k *Kernel) Insert(m queue.Message, facts ...fact.Fact) {
 
 // Restore puts a message back that a start has found. The recipients that are not
 // done are routed anew: routes replace what its facts say of that. Refused are
-// those that the Router does not take any more.
+// those that the Router does not take any more. No delay lasts longer than the longest
+// step of its module from now: the clock may have jumped (SPOOL L9).
 func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Routed, refused []fact.Settled) {
+	now := time.Now()
 	k.mu.Lock()
 	k.state.Add(m)
 	anew := map[int]bool{}
@@ -148,8 +151,24 @@ func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Route
 		anew[r.Rcpt] = true
 		k.state.Apply(m.ID, r)
 	}
+	queues := map[int]string{}
+	for _, r := range routes {
+		queues[r.Rcpt] = r.Module
+	}
 	for _, f := range facts {
-		if r, ok := f.(fact.Routed); !ok || !anew[r.Rcpt] {
+		switch f := f.(type) {
+		case fact.Routed:
+			if !anew[f.Rcpt] {
+				queues[f.Rcpt] = f.Module
+				k.state.Apply(m.ID, f)
+			}
+		case fact.Tried:
+			f.Until = k.soonEnough(f.Until, queues[f.Rcpt], now)
+			k.state.Apply(m.ID, f)
+		case fact.Suspended:
+			f.Until = k.soonEnough(f.Until, f.Module, now)
+			k.state.Apply(m.ID, f)
+		default:
 			k.state.Apply(m.ID, f)
 		}
 	}
@@ -168,16 +187,25 @@ func (k *Kernel) RestoreDelays(standing map[string]string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for key, value := range standing {
+		if !strings.HasPrefix(key, delayKey) {
+			continue
+		}
 		d, err := fact.ParseDelay(value)
 		if err != nil {
 			k.log.Queue.Error("a standing delay cannot be read and is forgotten", "key", key, "err", err)
 			continue
 		}
-		if latest := now.Add(longest(k.plan(d.Module).Retry)); d.Until.After(latest) {
-			d.Until = latest
-		}
+		d.Until = k.soonEnough(d.Until, d.Module, now)
 		k.state.Delay(d)
 	}
+}
+
+// soonEnough is a time, or, if it lies beyond that, the longest step of a module from now.
+func (k *Kernel) soonEnough(until time.Time, module string, now time.Time) time.Time {
+	if latest := now.Add(longest(k.plan(module).Retry)); until.After(latest) {
+		return latest
+	}
+	return until
 }
 
 // Run lets the modules work until ctx ends. Then nothing new is handed out, the
@@ -332,4 +360,7 @@ func standing(d fact.Delay) spool.Standing {
 	return spool.Standing{Key: standingKey(queue.Key{Module: d.Module, Queue: d.Queue}), Value: string(fact.AppendDelay(nil, d))}
 }
 
-func standingKey(k queue.Key) string { return "delay " + k.Module + " " + k.Queue }
+// delayKey begins the keys of standing delays.
+const delayKey = "delay "
+
+func standingKey(k queue.Key) string { return delayKey + k.Module + " " + k.Queue }

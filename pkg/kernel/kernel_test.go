@@ -472,3 +472,34 @@ func TestNoRoomNoTransfer(t *testing.T) {
 		})
 	})
 }
+
+// SPOOL L9: the clock has jumped back by a year while the server was down: what waits, waits
+// one step.
+func TestNoDelayIsForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(relayAll)
+		year := time.Now().Add(365 * 24 * time.Hour)
+		fill := func(k *kernel.Kernel) {
+			k.RestoreDelays(map[string]string{"delay SMTP c": string(fact.AppendDelay(nil, fact.Delay{Module: "SMTP", Queue: "c", At: year, Attempts: 1,
+				Until: year})), "a later version's": "x"}, time.Now())
+			for id, f := range map[mail.ID]fact.Fact{1: fact.Tried{At: year, Attempts: 1, Until: year},
+				2: fact.Suspended{Module: "SMTP", Queue: "q", At: year, Attempts: 1, Until: year}, 3: nil} {
+				name, facts := "q", []fact.Fact{fact.Routed{Module: "SMTP", Queue: "q"}, f}
+				if f == nil {
+					name, facts = "c", nil
+				}
+				k.Restore(queue.Message{ID: id, Envelope: envelope(1)}, facts, []fact.Routed{{Module: "SMTP", Queue: name}}, nil)
+			}
+		}
+		filled(t, m, fill, func(*kernel.Kernel, *memLedger) {
+			time.Sleep(29 * time.Minute)
+			if n := m.done(0); n != 0 {
+				t.Errorf("%d transferred before their time", n)
+			}
+			time.Sleep(2 * time.Minute)
+			if n := m.done(0); n != 3 {
+				t.Errorf("%d transferred after the longest step, want all 3", n)
+			}
+		})
+	})
+}
