@@ -41,7 +41,7 @@ type Found struct {
 type Recovery struct {
 	Messages []Found  // by their ids
 	Damage   []error  // each a [Finding]: was durable once and is lost, or cannot be believed
-	Removed  []string // temporary files that nothing names: what was never accepted
+	Removed  []string // temporary files and acts that nothing names, never accepted; what was lent
 }
 
 // A candidate is a message in the making.
@@ -58,20 +58,22 @@ type candidate struct {
 type recovering struct {
 	*Spool
 	Recovery
-	found  map[mail.ID]*candidate
-	bad    map[mail.ID]error
-	drafts map[mail.ID]string // .tmp files
-	images map[mail.ID][]byte // of the bad ones that only the journal holds; nil: a file does
-	moves  []string           // files that go to damaged/
-	holed  bool               // commits of the journal are lost
+	found   map[mail.ID]*candidate
+	bad     map[mail.ID]error
+	drafts  map[mail.ID]string // .tmp files
+	images  map[mail.ID][]byte // of the bad ones that only the journal holds; nil: a file does
+	unnamed map[string]mail.ID // files of acts that no frame has named so far
+	moves   []string           // files that go to damaged/
+	holed   bool               // commits of the journal are lost
 }
 
 func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
 	s := &Spool{fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
 		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
-		gone: map[mail.ID]bool{}, unsynced: map[string]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
+		gone: map[mail.ID]bool{}, filed: map[mail.ID]Number{}, lent: map[string]bool{}, unsynced: map[string]bool{},
+		due: make(chan struct{}, 1), freed: make(chan struct{})}
 	return &recovering{Spool: s, found: map[mail.ID]*candidate{}, bad: map[mail.ID]error{},
-		drafts: map[mail.ID]string{}, images: map[mail.ID][]byte{}}
+		drafts: map[mail.ID]string{}, images: map[mail.ID][]byte{}, unnamed: map[string]mail.ID{}}
 }
 
 // Open recovers the spool in dir. When it returns a spool, the journal holds
@@ -79,7 +81,7 @@ func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
 // newer version is an error, and nothing is touched.
 func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
 	r := recovery(fsys, dir, log)
-	dirs := []string{r.journals(), r.damaged()}
+	dirs := []string{r.journals(), r.damaged(), r.acts(), r.lending()}
 	for nn := range folders {
 		dirs = append(dirs, r.folder(nn))
 	}
@@ -136,6 +138,9 @@ func (r *recovering) read(frames iter.Seq2[journal.Frame, error]) error {
 			return err
 		}
 	}
+	if err := r.listActs(); err != nil {
+		return err
+	}
 	for f, err := range frames {
 		var hole *journal.DamageError
 		switch {
@@ -152,7 +157,8 @@ func (r *recovering) read(frames iter.Seq2[journal.Frame, error]) error {
 	}
 	r.judge()
 	r.sentence()
-	return nil
+	r.sentenceActs()
+	return r.listLent()
 }
 
 // maxID is the highest id there can be: a fact takes no higher one, and a ceiling above
@@ -286,22 +292,22 @@ func (f *candidate) sort() {
 // replay does to the messages what a frame says. Doing it twice changes nothing.
 func (r *recovering) replay(f journal.Frame) error {
 	id := mail.ID(f.ID)
-	switch f.Kind {
+	switch kind := f.Kind &^ kindActs; kind {
 	case kindMessage, kindDraft:
 		births, rest, err := splitBirths(f.Payload)
 		if err != nil {
 			return err
 		}
-		if err := r.applyBatch(f.Number, births); err != nil {
+		if err := r.applyBatch(f, births); err != nil {
 			return err
 		}
 		r.last = max(r.last, id)
-		if f.Kind == kindDraft {
+		if kind == kindDraft {
 			return r.replayDraft(f.Number, id, rest)
 		}
 		return r.replayImage(f.Number, id, rest)
 	case kindFacts:
-		return r.applyBatch(f.Number, f.Payload)
+		return r.applyBatch(f, f.Payload)
 	}
 	return fmt.Errorf("unknown kind %d of frame: stop the newer version cleanly first", f.Kind)
 }
@@ -367,8 +373,9 @@ func (r *recovering) replayDraft(n Number, id mail.ID, b []byte) error {
 
 // applyBatch adds facts to the messages that they are about. Those of messages
 // that are not here were gone when their segment was freed.
-func (r *recovering) applyBatch(n Number, b []byte) error {
-	batch, stands, err := parseBatch(b)
+func (r *recovering) applyBatch(frame journal.Frame, b []byte) error {
+	n := frame.Number
+	batch, stands, err := r.batchOf(frame, b)
 	if err != nil {
 		return err
 	}
@@ -384,7 +391,6 @@ func (r *recovering) applyBatch(n Number, b []byte) error {
 		}
 		if f := r.found[c.ID]; f != nil {
 			f.lines = append(f.lines, line{c.number, appendLine(nil, c.number, c.Fact)})
-			f.sort()
 			if f.m.oldest == 0 {
 				f.m.oldest = n
 			}
@@ -398,6 +404,7 @@ func (r *recovering) judge() {
 	r.Messages = make([]Found, 0, len(r.found))
 	for _, id := range slices.Sorted(maps.Keys(r.found)) {
 		fi := r.found[id]
+		fi.sort()
 		env, err := parseEnvelope(fi.env)
 		if err != nil {
 			r.bad[id] = fmt.Errorf("message %d: %w: %w", id, ErrDamaged, err)
@@ -484,7 +491,11 @@ func (r *recovering) rewrite() error {
 			return err
 		}
 	}
-	return r.journal.Free(through)
+	if err := r.journal.Free(through); err != nil {
+		return err
+	}
+	r.freeActs(through)
+	return nil
 }
 
 // rewriteOne composes the file of a message anew.

@@ -19,11 +19,12 @@ import (
 // is promised from then on. found is false when the disk failed.
 func (w *world) open(d *crashdisk.Disk) (found bool, err error) {
 	steps := d.Steps()
-	foretold, err1 := spool.Inspect(w.under(d), "Queue")
+	w.disk, w.during = interrupted{w.under(d), w}, nil
+	foretold, err1 := spool.Inspect(w.disk, "Queue")
 	if d.Steps() != steps {
 		return true, errors.New("looking has written something")
 	}
-	s, rec, err := spool.Open(w.under(d), "Queue", small, discard())
+	s, rec, err := spool.Open(w.disk, "Queue", small, discard())
 	if err == nil {
 		err = cmp.Or(err1, asForetold(foretold, rec, s))
 	}
