@@ -119,7 +119,9 @@ func (s *Spool) Checkpoint() error {
 		delete(s.gone, id)
 	}
 	s.mu.Unlock()
-	err = s.journal.Free(v.through)
+	if err = s.journal.Free(v.through); err == nil {
+		s.freeActs(v.through)
+	}
 	s.log.Info("checkpoint", "files", len(v.todo), "removed", len(v.gone), "written", placed.Round(time.Millisecond),
 		"took", time.Since(began).Round(time.Millisecond))
 	s.mu.Lock()

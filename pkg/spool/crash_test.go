@@ -99,6 +99,8 @@ type world struct {
 	stands   int      // so many of them are durable
 	point    bool     // a checkpoint is going on
 	under    func(disk.FS) disk.FS
+	during   func() error // happens, once, while the file of an act is written
+	disk     disk.FS      // of this life
 	s        *spool.Spool
 
 	foldering spool.Foldering
@@ -138,15 +140,17 @@ func (w *world) abandon(size int) error {
 }
 
 // beget submits a message that came of another, and says so of that.
-func (w *world) beget(text, parent string) error {
+func (w *world) beget(text, parent string) error { return w.begetSaying("begot "+text, text, parent) }
+
+func (w *world) begetSaying(said, text, parent string) error {
 	_, p := w.find(parent)
 	child := &promise{}
 	w.promises[text] = child
 	parentText, _ := w.find(parent)
-	p.facts = append(p.facts, "begot "+text)
-	w.history = append(w.history, act{fact: "begot " + text, texts: []string{text, parentText}, birth: text})
+	p.facts = append(p.facts, said)
+	w.history = append(w.history, act{fact: said, texts: []string{text, parentText}, birth: text})
 	return w.retry(func() (err error) {
-		child.id, err = submit(w.s, text, []fact.Change{{ID: p.id, Fact: fact.Freed{By: "begot " + text}}}, "")
+		child.id, err = submit(w.s, text, []fact.Change{{ID: p.id, Fact: fact.Freed{By: said}}}, "")
 		if child.accepted = err == nil; err == nil {
 			p.told = len(p.facts)
 		}
@@ -197,18 +201,23 @@ func (w *world) find(label string) (string, *promise) {
 // facts appends one fact to each of the messages, as one batch.
 func (w *world) facts(wait bool, said string, labels ...string) error {
 	var batch []fact.Change
-	a := act{fact: said}
 	for _, l := range labels {
-		text, p := w.find(l)
+		_, p := w.find(l)
 		batch = append(batch, fact.Change{ID: p.id, Fact: fact.Freed{By: said}})
-		a.texts = append(a.texts, text)
-		p.facts = append(p.facts, said)
 	}
-	w.history = append(w.history, a)
 	return w.retry(func() error {
 		n, err := w.s.Append(batch...)
-		if err != nil || !wait {
+		if err != nil { // it may never be seen
 			return err
+		}
+		a := act{fact: said}
+		for _, l := range labels {
+			text, p := w.find(l)
+			a.texts = append(a.texts, text)
+			p.facts = append(p.facts, said)
+		}
+		if w.history = append(w.history, a); !wait {
+			return nil
 		}
 		if err := w.s.Wait(n); err != nil {
 			return err
@@ -327,13 +336,17 @@ func (w *world) again() error {
 // crashes loses power at each step of the script, then again in the recovery,
 // and returns the first broken promise. sabotage returns what breaks the disk.
 func crashes(seeds int, sabotage func(w *world) crashdisk.Fault) error {
+	return crashesOf((*world).script, seeds, sabotage)
+}
+
+func crashesOf(script func(*world) []func() error, seeds int, sabotage func(w *world) crashdisk.Fault) error {
 	for step := 0; ; step++ {
 		for seed := range uint64(seeds) {
 			rng := rand.New(rand.NewPCG(seed, uint64(step)))
 			d, w := crashdisk.New(step), newWorld()
 			fault := sabotage(w)
 			d.Fail(fault)
-			finished, err := w.life(d, w.script())
+			finished, err := w.life(d, script(w))
 			for life := 0; err == nil && life < 4; life++ {
 				if rng.IntN(3) > 0 { // else only the process has died
 					d = d.Restart(rng)

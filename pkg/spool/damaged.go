@@ -115,7 +115,7 @@ func (r *recovering) setAside() error {
 		}
 	}
 	for _, name := range r.Removed {
-		if err := r.fs.Remove(name); err != nil {
+		if err := r.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // a helper of an earlier life may be at it
 			return err
 		}
 	}

@@ -235,9 +235,17 @@ const roomWait = 10 * time.Second
 // submit appends the frame, as soon as there is room, and puts the message among
 // the others.
 func (d *Draft) submit(ctx context.Context, share journal.Share, parents []fact.Change, kind journal.Kind, m *message, lines []byte) (Number, error) {
+	births := &act{changes: parents}
+	defer d.s.dropAct(births)
 	var patience <-chan time.Time
 	for {
-		n, freed, err := d.try(share, parents, kind, m, lines)
+		n, freed, err := d.try(share, births, kind, m, lines)
+		if errors.Is(err, errLarge) {
+			if err := d.s.fileAct(births); err != nil {
+				return 0, err
+			}
+			continue
+		}
 		if !errors.Is(err, ErrFull) {
 			return n, err
 		}
@@ -256,25 +264,27 @@ func (d *Draft) submit(ctx context.Context, share journal.Share, parents []fact.
 	}
 }
 
+// maxCount is how many bytes the length of a batch takes, with its newline.
+const maxCount = 16
+
 // try is one attempt of submit; freed is closed when there may be more room.
-func (d *Draft) try(share journal.Share, parents []fact.Change, kind journal.Kind, m *message, lines []byte) (n Number, freed chan struct{}, err error) {
+func (d *Draft) try(share journal.Share, births *act, kind journal.Kind, m *message, lines []byte) (n Number, freed chan struct{}, err error) {
 	s := d.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var births []byte
-	if len(parents) > 0 {
-		if births, err = s.batch(nil, parents); err != nil {
-			return 0, nil, err
-		}
+	own := maxCount + len(d.buf) + len(lines)
+	filed, batch, err := s.payload(births, s.journal.FrameLimit()-own)
+	if err != nil {
+		return 0, nil, err
 	}
-	count := append(strconv.AppendInt(make([]byte, 0, 16), int64(len(births)), 10), '\n')
-	size := len(count) + len(births) + len(d.buf) + len(lines)
+	count := append(strconv.AppendInt(make([]byte, 0, maxCount), int64(len(batch)), 10), '\n')
+	size := len(count) + len(batch) + len(d.buf) + len(lines)
 	if err := s.journal.Book(share, size); err != nil {
 		s.starved = true
 		s.wake()
 		return 0, s.freed, err
 	}
-	if n, err = s.append(kind, d.ID, count, births, d.buf, lines); err != nil {
+	if n, err = s.append(kind|filed, d.ID, count, batch, d.buf, lines); err != nil {
 		s.journal.Unbook(size)
 		return 0, s.freed, err
 	}
@@ -284,7 +294,7 @@ func (d *Draft) try(share journal.Share, parents []fact.Change, kind journal.Kin
 	if s.young >= s.options.Memory {
 		s.wake()
 	}
-	s.apply(n, parents)
+	s.said(births, filed, n)
 	return n, nil, nil
 }
 

@@ -144,10 +144,10 @@ func fill(b []byte) []byte {
 	return append(b, bytes.Repeat([]byte("\n"), (sector-len(b)%sector)%sector)...)
 }
 
-// batch is the payload of a frame of facts: lines "id number crc fact", with the
-// numbers that come next. A fact that differs from the one before it in id, number
-// and recipient alone, as in an act on many, is the line "id number rcpt=". The
-// caller holds mu.
+// batch is what a frame of facts says, or a file that it names: lines "id number crc
+// fact", with the numbers that come next. A fact that differs from the one before it in
+// id, number and recipient alone, as in an act on many, is the line "id number rcpt=".
+// The caller holds mu.
 func (s *Spool) batch(b []byte, changes []fact.Change) ([]byte, error) {
 	var next map[mail.ID]int // how many of each message, if there are more
 	if len(changes) > 1 {
@@ -171,9 +171,6 @@ func (s *Spool) batch(b []byte, changes []fact.Change) ([]byte, error) {
 			b = appendLine(b, number, c.Fact)
 		}
 		before = c.Fact
-	}
-	if limit := s.journal.FrameLimit(); len(b) > limit {
-		return nil, fmt.Errorf("%w: they take %d bytes, one frame takes %d: act on fewer messages at once", ErrFact, len(b), limit)
 	}
 	return b, nil
 }

@@ -144,3 +144,25 @@ func FuzzParseEnvelope(f *testing.F) {
 		}
 	})
 }
+
+// What parseReference takes is what refer would write, to the byte.
+func FuzzParseReference(f *testing.F) {
+	f.Add([]byte("4711 2400000 00c0ffee\n"))
+	f.Add([]byte("4711 2400000 00c0ffee\n100001 1\n100002 17\n"))
+	f.Add([]byte("0 -1 123456789\n1 0\n1 1"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := parseReference(b)
+		if err != nil {
+			return
+		}
+		first, rest, _ := bytes.Cut(b, []byte("\n"))
+		if r.n == 0 || r.length < 0 || string(first) != fmt.Sprintf("%d %d %08x", uint64(r.n), r.length, r.sum) {
+			t.Fatalf("parseReference(%q) = %+v", b, r)
+		}
+		for id, more := range r.more {
+			if more < 1 || !bytes.Contains(rest, fmt.Appendf(nil, "%d %d\n", uint64(id), more)) {
+				t.Fatalf("parseReference(%q) = %+v", b, r)
+			}
+		}
+	})
+}

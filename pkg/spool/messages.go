@@ -59,7 +59,10 @@ type text struct {
 func (t text) Close() error { return t.f.Close() }
 
 // young text is read from memory.
-type youngText struct{ *bytes.Reader }
+type youngText struct {
+	*bytes.Reader
+	image []byte
+}
 
 func (youngText) Close() error { return nil }
 
@@ -76,7 +79,7 @@ func (s *Spool) Open(id mail.ID) (io.ReadSeekCloser, error) {
 		image, draft, in, textAt, length := m.image, m.draft, m.folder, int64(m.textAt), m.text
 		s.mu.Unlock()
 		if image != nil {
-			return youngText{bytes.NewReader(image[textAt:])}, nil
+			return youngText{bytes.NewReader(image[textAt:]), image}, nil
 		}
 		f, err := s.fs.Open(s.name(id, in, suffix(draft)))
 		if errors.Is(err, fs.ErrNotExist) && draft { // a checkpoint has just given it its name

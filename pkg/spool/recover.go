@@ -36,7 +36,7 @@ type Found struct {
 type Recovery struct {
 	Messages []Found  // by their ids
 	Damage   []error  // each a [Finding]: was durable once and is lost, or cannot be believed
-	Removed  []string // files that count for nothing: of what was never accepted, or a second name
+	Removed  []string // files that count for nothing: temporary ones and acts that nothing names, second names, what was lent
 }
 
 // A candidate is a message in the making.
@@ -60,17 +60,18 @@ type damage struct {
 type recovering struct {
 	*Spool
 	Recovery
-	frames []journal.Frame
-	files  []place // message files, by id
-	found  map[mail.ID]*candidate
-	at     map[mail.ID][]folder // where they have files
-	bad    map[mail.ID]damage
-	drafts map[mail.ID]folder // .tmp files
-	images map[mail.ID][]byte // of the bad ones that only the journal holds; nil: a file does
-	loose  map[mail.ID][]byte // facts about bad ones
-	moves  []string           // files that go to damaged/
-	second []place            // second names of files, to be removed
-	holed  bool               // commits of the journal are lost
+	frames  []journal.Frame
+	files   []place // message files, by id
+	found   map[mail.ID]*candidate
+	at      map[mail.ID][]folder // where they have files
+	bad     map[mail.ID]damage
+	drafts  map[mail.ID]folder // .tmp files
+	images  map[mail.ID][]byte // of the bad ones that only the journal holds; nil: a file does
+	loose   map[mail.ID][]byte // facts about bad ones
+	unnamed map[string]mail.ID // files of acts that no frame has named so far
+	moves   []string           // files that go to damaged/
+	second  []place            // second names of files, to be removed
+	holed   bool               // commits of the journal are lost
 }
 
 // readSize is how much of a file a start reads at once: all of most.
@@ -80,13 +81,14 @@ func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
 	s := &Spool{reading: sync.Pool{New: func() any { b := make([]byte, readSize); return &b }},
 		fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
 		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
-		gone: map[mail.ID][]folder{}, unsynced: map[folder]bool{}, due: make(chan struct{}, 1), freed: make(chan struct{})}
+		gone: map[mail.ID][]folder{}, filed: map[mail.ID]Number{}, lent: map[string]bool{}, unsynced: map[folder]bool{},
+		due: make(chan struct{}, 1), freed: make(chan struct{})}
 	return newRecovering(s)
 }
 
 func newRecovering(s *Spool) *recovering {
 	return &recovering{Spool: s, at: map[mail.ID][]folder{}, found: map[mail.ID]*candidate{}, bad: map[mail.ID]damage{},
-		drafts: map[mail.ID]folder{}, images: map[mail.ID][]byte{}, loose: map[mail.ID][]byte{}}
+		drafts: map[mail.ID]folder{}, images: map[mail.ID][]byte{}, loose: map[mail.ID][]byte{}, unnamed: map[string]mail.ID{}}
 }
 
 // Open recovers the spool in dir. When it returns a spool, the journal holds
@@ -100,7 +102,7 @@ func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recov
 	if err := o.Foldering.Validate(); err != nil {
 		return nil, nil, fmt.Errorf("spool: queue foldering: %w", err)
 	}
-	for _, d := range []string{r.journals(), r.damaged()} {
+	for _, d := range []string{r.journals(), r.damaged(), r.acts(), r.lending()} {
 		if err := fsys.Mkdir(d); err != nil {
 			return nil, nil, fmt.Errorf("spool: %w", err)
 		}
@@ -154,6 +156,9 @@ func (r *recovering) read(frames iter.Seq2[journal.Frame, error]) error {
 	if err := r.list(); err != nil {
 		return err
 	}
+	if err := r.listActs(); err != nil {
+		return err
+	}
 	for f, err := range frames {
 		var hole *journal.DamageError
 		switch {
@@ -179,7 +184,8 @@ func (r *recovering) read(frames iter.Seq2[journal.Frame, error]) error {
 	r.frames = nil
 	r.judge()
 	r.sentence()
-	return nil
+	r.sentenceActs()
+	return r.listLent()
 }
 
 // named are the messages that the journal says something of.
@@ -187,13 +193,16 @@ func (r *recovering) named() (map[mail.ID]bool, error) {
 	ids := map[mail.ID]bool{}
 	for _, f := range r.frames {
 		b := f.Payload
-		if f.Kind != kindFacts {
+		if f.Kind&^kindActs != kindFacts {
 			ids[mail.ID(f.ID)] = true
 			births, _, err := splitBirths(b)
 			if err != nil {
 				return nil, fmt.Errorf("commit %d: %w", f.Number, err)
 			}
 			b = births
+		}
+		if f.Kind&kindActs != 0 {
+			b = r.actOf(b)
 		}
 		for raw := range bytes.Lines(b) {
 			id, _, _ := bytes.Cut(raw, []byte(" "))
@@ -231,22 +240,22 @@ func (r *recovering) readCeiling() error {
 // replay does to the messages what a frame says. Doing it twice changes nothing.
 func (r *recovering) replay(f journal.Frame) error {
 	id := mail.ID(f.ID)
-	switch f.Kind {
+	switch kind := f.Kind &^ kindActs; kind {
 	case kindMessage, kindDraft:
 		births, rest, err := splitBirths(f.Payload)
 		if err != nil {
 			return err
 		}
-		if err := r.applyBatch(f.Number, births); err != nil {
+		if err := r.applyBatch(f, births); err != nil {
 			return err
 		}
 		r.last = max(r.last, id)
-		if f.Kind == kindDraft {
+		if kind == kindDraft {
 			return r.replayDraft(f.Number, id, rest)
 		}
 		return r.replayImage(f.Number, id, rest)
 	case kindFacts:
-		return r.applyBatch(f.Number, f.Payload)
+		return r.applyBatch(f, f.Payload)
 	}
 	return fmt.Errorf("unknown kind %d of frame: stop the newer version cleanly first", f.Kind)
 }
@@ -310,8 +319,9 @@ func (r *recovering) replayDraft(n Number, id mail.ID, b []byte) error {
 
 // applyBatch adds facts to the messages that they are about. Those of messages
 // that are not here were gone when their segment was freed.
-func (r *recovering) applyBatch(n Number, b []byte) error {
-	batch, stands, err := parseBatch(b)
+func (r *recovering) applyBatch(frame journal.Frame, b []byte) error {
+	n := frame.Number
+	batch, stands, err := r.batchOf(frame, b)
 	if err != nil {
 		return err
 	}
@@ -331,7 +341,6 @@ func (r *recovering) applyBatch(n Number, b []byte) error {
 		}
 		if f := r.found[c.ID]; f != nil {
 			f.lines = append(f.lines, line{c.number, appendLine(nil, c.number, c.Fact)})
-			f.sort()
 			if f.m.oldest == 0 {
 				f.m.oldest = n
 			}
@@ -357,6 +366,7 @@ func (r *recovering) judge() {
 	r.Messages = make([]Found, 0, len(r.found))
 	for _, id := range slices.Sorted(maps.Keys(r.found)) {
 		fi := r.found[id]
+		fi.sort()
 		env, err := parseEnvelope(fi.env)
 		if err != nil {
 			r.bad[id] = damage{why: fmt.Errorf("message %d: %w: %w", id, ErrDamaged, err)}
@@ -462,7 +472,11 @@ func (r *recovering) rewrite() error {
 			return err
 		}
 	}
-	return r.journal.Free(through)
+	if err := r.journal.Free(through); err != nil {
+		return err
+	}
+	r.freeActs(through)
+	return nil
 }
 
 // rewriteOne composes the file of a message anew.

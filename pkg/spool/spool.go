@@ -46,8 +46,7 @@ const (
 	kindFacts                           // [batch]: all of them happened, or none
 )
 
-// ErrFact is returned for facts about a message that is not here, or for more of
-// them than one frame takes.
+// ErrFact is returned for facts about a message that is not here.
 var ErrFact = errors.New("spool: facts cannot be recorded")
 
 // ErrFull is returned when the journal has no room: the oldest commits must first
@@ -125,6 +124,8 @@ type Spool struct {
 	unfiled  map[mail.ID]*message // those of which the journal says what no file says
 	standing map[string]standing
 	gone     map[mail.ID][]folder // files may still have the name there
+	filed    map[mail.ID]Number   // files of acts, and the commits whose frames name them
+	lent     map[string]bool      // names of files that helpers have
 	unsynced map[folder]bool      // directories in which names have changed
 	unread   []place              // what Index has to read
 	rest     int                  // of them, those that it has not read yet
@@ -150,7 +151,8 @@ const internal = "spool "
 // Append records facts, of one message or many, as one frame: all or none. They
 // count when Wait for the number has returned nil: one who appends a decision
 // applies it only then, one who appends an observation at once. Append never waits
-// for the disk. Gone takes the message away.
+// for the disk, unless one frame does not take them, as it takes some 40,000 of an act:
+// then they go to a file first (J4). Gone takes the message away.
 func (s *Spool) Append(changes ...fact.Change) (Number, error) { return s.Act(changes, nil) }
 
 // Act is Append for an act on many that says standing things, too.
@@ -194,27 +196,38 @@ func (r *reservation) Release() {
 
 // Act implements [Room].
 func (r *reservation) Act(changes []fact.Change, stands []Standing) (Number, error) {
+	a := &act{changes: changes, stands: stands}
+	defer r.s.dropAct(a)
+	for {
+		n, err := r.say(a)
+		if !errors.Is(err, errLarge) {
+			return n, err
+		}
+		if err := r.s.fileAct(a); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// say appends the frame of an act and applies it.
+func (r *reservation) say(a *act) (Number, error) {
 	s := r.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	payload, err := s.batch(nil, changes)
+	kind, payload, err := s.payload(a, s.journal.FrameLimit())
 	if err != nil {
 		return 0, err
 	}
-	payload = appendStands(payload, stands)
 	if r.frames > 0 && len(payload) <= s.reserved() {
 		r.frames--
 	} else if err := s.journal.Book(journal.Inside, len(payload)); err != nil {
 		return 0, err
 	}
-	n, err := s.append(kindFacts, 0, payload)
+	n, err := s.append(kindFacts|kind, 0, payload)
 	if err != nil {
 		return 0, err
 	}
-	s.apply(n, changes)
-	for _, st := range stands {
-		s.stand(st, n)
-	}
+	s.said(a, kind, n)
 	return n, nil
 }
 

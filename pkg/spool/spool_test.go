@@ -35,6 +35,11 @@ func start(d disk.FS, o spool.Options) (*spool.Spool, *spool.Recovery, error) {
 	err = s.Index(context.Background(), func(all []spool.Found, damage []error) {
 		rec.Messages, rec.Damage = append(rec.Messages, all...), append(rec.Damage, damage...)
 	})
+	for _, d := range rec.Damage {
+		if errors.Is(d, crashdisk.ErrPower) { // while it was read
+			err = d
+		}
+	}
 	slices.SortFunc(rec.Messages, func(a, b spool.Found) int { return cmp.Compare(a.ID, b.ID) })
 	return s, rec, err
 }

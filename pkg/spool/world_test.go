@@ -18,11 +18,12 @@ import (
 // is promised from then on. found is false when the disk failed.
 func (w *world) open(d *crashdisk.Disk) (found bool, err error) {
 	steps := d.Steps()
-	foretold, err1 := spool.Inspect(w.under(d), "Queue")
+	w.disk, w.during = interrupted{w.under(d), w}, nil
+	foretold, err1 := spool.Inspect(w.disk, "Queue")
 	if d.Steps() != steps {
 		return true, errors.New("looking has written something")
 	}
-	s, rec, err := start(w.under(d), w.options())
+	s, rec, err := start(w.disk, w.options())
 	if err == nil {
 		err = cmp.Or(err1, asForetold(foretold, rec, s))
 	}
