@@ -40,6 +40,7 @@ type house struct {
 	log    *serverlog.Log
 	stats  stats.Set
 	state  string
+	health admin.Health
 	hands  *hands
 }
 
@@ -95,7 +96,7 @@ func newHouse(t *testing.T) *house {
 	}, kernel.Logs{Queue: quiet, Dequeuer: quiet}, h.hands)
 	s := &admin.Server{Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Base: base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
-		State:     func() string { return h.state },
+		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 	return h

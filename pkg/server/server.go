@@ -40,7 +40,8 @@ const grace = 30 * time.Second
 // A server is everything that runs.
 type server struct {
 	base    string
-	fs      *disk.OS
+	fs      *storage
+	damage  int // things that the start has found damaged
 	config  atomic.Pointer[config]
 	smtp    atomic.Pointer[smtp.Settings]
 	enqueue atomic.Pointer[enqueuer.Settings]
@@ -79,7 +80,7 @@ func listen(c *config) (all []net.Listener, err error) {
 // build makes all parts around the bound listeners, and recovers the Queue. Nothing is
 // delivered yet.
 func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners []net.Listener) (s *server, err error) {
-	s = &server{base: base, fs: fsys, listeners: listeners}
+	s = &server{base: base, listeners: listeners}
 	s.state.Store("starting")
 	s.use(c)
 	standard, own := c.Log.parse()
@@ -93,16 +94,20 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 			err = errors.Join(err, s.close())
 		}
 	}()
+	if s.fs, err = store(fsys, &c.Queue.Journal); err != nil {
+		return s, err
+	}
+	for _, warning := range s.fs.warnings() {
+		s.system.Error(warning)
+	}
 	began := time.Now()
 	var found *spool.Recovery
 	options := c.Queue.Journal.options()
-	options.Free = func() (free spool.Space, err error) {
-		free.Bytes, free.Inodes, free.Counts, err = fsys.Free()
-		return free, err
-	}
-	if s.spool, found, err = spool.Open(fsys, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
+	options.Free = s.fs.space
+	if s.spool, found, err = spool.Open(s.fs, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
 		return s, err
 	}
+	s.damage = len(found.Damage)
 	for _, damage := range found.Damage {
 		s.system.Error("damaged: " + damage.Error())
 	}
@@ -133,8 +138,9 @@ func (s *server) use(c *config) {
 	}
 }
 
-// tune gives the kernel its settings.
+// tune gives kernel and spool their settings.
 func (s *server) tune(c *config) {
+	s.spool.Tune(c.Queue.Journal.options())
 	s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
 	s.kernel.SetSettledSync(c.Queue.Journal.SettledSync.D())
 }
@@ -161,13 +167,10 @@ func (s *server) assemble() {
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
-	s.stats.Gauge("numQueuedMessages", func() int64 { return int64(s.kernel.Len()) })
-	s.stats.Gauge("journalFilledPercent", func() int64 { return int64(100 * s.spool.Load().Journal) })
-	s.stats.Gauge("journalClosedSegments", func() int64 { return int64(s.spool.Load().Closed) })
-	s.stats.Gauge("spoolYoungBytes", func() int64 { return s.spool.Load().Young })
+	s.gauges()
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open,
 		Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
-		State: func() string { return s.state.Load().(string) }}
+		State: func() string { return s.state.Load().(string) }, Health: s.health}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }
 
@@ -184,6 +187,7 @@ func (s *server) listening() (all []control.Listener) {
 func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.Writer) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	looking := s.stage(func(ctx context.Context) error { s.look(ctx); return nil })
 	checkpoints := s.stage(func(ctx context.Context) error { s.spool.Run(ctx); return nil })
 	reports := s.stage(func(ctx context.Context) error { s.dequeuer.Run(ctx); return nil })
 	transfers := s.stage(func(ctx context.Context) error { s.kernel.Run(ctx, s.enqueuer, grace); return nil })
@@ -200,7 +204,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	s.state.Store("stopping")
 	notify("STOPPING=1")
 	s.system.Log(ctx, serverlog.Major, "stopping")
-	err := errors.Join(intake(), transfers(), reports(), face(), checkpoints())
+	err := errors.Join(intake(), transfers(), reports(), face(), checkpoints(), looking())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
@@ -242,6 +246,9 @@ func (s *server) ready(errOut io.Writer) {
 	for _, l := range s.listening() {
 		s.system.Log(context.Background(), serverlog.Major, "listening", "role", l.Role, "address", l.Address)
 		fmt.Fprintf(errOut, "cgqd: listening on %s (%s)\n", l.Address, l.Role)
+	}
+	for _, warning := range s.fs.warnings() {
+		fmt.Fprintf(errOut, "cgqd: %s\n", warning)
 	}
 	fmt.Fprintf(errOut, "cgqd: ready, base directory %s\n", s.base)
 	notify("READY=1")
