@@ -152,7 +152,7 @@ func (h *Health) queue(q control.CheckQuery, w waitings) control.CheckItem {
 	if percent == 0 {
 		percent = control.QueueWarning
 	}
-	warning := max(1, int64(h.Limit)*int64(percent)/100)
+	warning := (int64(h.Limit)*int64(percent) + 99) / 100 // rounded up
 	return above("queue", int64(w.messages), "", warning, int64(h.Limit), text+", whose limit is "+strconv.Itoa(h.Limit))
 }
 

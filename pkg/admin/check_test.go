@@ -28,16 +28,16 @@ func TestCheckJudges(t *testing.T) {
 		want   map[string]control.Verdict // that are not OK
 		says   string                     // one of their texts
 	}{
-		"well":              {func(*admin.Health) {}, control.CheckQuery{}, nil, ""},
-		"stopping":          {func(h *admin.Health) { h.State = "stopping" }, control.CheckQuery{}, map[string]control.Verdict{"daemon": warning}, "stopping"},
-		"limit reached":     {func(h *admin.Health) { h.Limit, h.Full = 4, true }, control.CheckQuery{}, map[string]control.Verdict{"queue": critical, "intake": critical}, "Queue Limit"},
-		"over 80%":          {func(h *admin.Health) { h.Limit = 5 }, control.CheckQuery{}, map[string]control.Verdict{"queue": warning}, "4 messages"},
-		"over 90% is asked": {func(h *admin.Health) { h.Limit = 5 }, control.CheckQuery{QueueWarning: 90}, map[string]control.Verdict{"queue": warning}, ""},
-		"under 100%":        {func(h *admin.Health) { h.Limit = 5 }, control.CheckQuery{QueueWarning: 100}, nil, ""},
-		"over 40%":          {func(*admin.Health) {}, control.CheckQuery{QueueWarning: 40}, map[string]control.Verdict{"queue": warning}, ""},
-		"no limit":          {func(h *admin.Health) { h.Limit = 0 }, control.CheckQuery{QueueWarning: 1}, nil, ""},
-		"space near":        {func(h *admin.Health) { h.Spool.Free.Bytes = 128<<20 - 1 }, control.CheckQuery{}, map[string]control.Verdict{"free_space": warning}, "127 MB are free, 64 MB must be"},
-		"inodes near":       {func(h *admin.Health) { h.Spool.Free.Inodes = 1999 }, control.CheckQuery{}, map[string]control.Verdict{"free_inodes": warning}, "1999 inodes"},
+		"well":          {func(*admin.Health) {}, control.CheckQuery{}, nil, ""},
+		"stopping":      {func(h *admin.Health) { h.State = "stopping" }, control.CheckQuery{}, map[string]control.Verdict{"daemon": warning}, "stopping"},
+		"limit reached": {func(h *admin.Health) { h.Limit, h.Full = 4, true }, control.CheckQuery{}, map[string]control.Verdict{"queue": critical, "intake": critical}, "Queue Limit"},
+		"over 80%":      {func(h *admin.Health) { h.Limit = 5 }, control.CheckQuery{}, map[string]control.Verdict{"queue": warning}, "4 messages"},
+		"under 90%":     {func(h *admin.Health) { h.Limit = 5 }, control.CheckQuery{QueueWarning: 90}, nil, ""},
+		"under 100%":    {func(h *admin.Health) { h.Limit = 5 }, control.CheckQuery{QueueWarning: 100}, nil, ""},
+		"over 40%":      {func(*admin.Health) {}, control.CheckQuery{QueueWarning: 40}, map[string]control.Verdict{"queue": warning}, ""},
+		"no limit":      {func(h *admin.Health) { h.Limit = 0 }, control.CheckQuery{QueueWarning: 1}, nil, ""},
+		"space near":    {func(h *admin.Health) { h.Spool.Free.Bytes = 128<<20 - 1 }, control.CheckQuery{}, map[string]control.Verdict{"free_space": warning}, "127 MB are free, 64 MB must be"},
+		"inodes near":   {func(h *admin.Health) { h.Spool.Free.Inodes = 1999 }, control.CheckQuery{}, map[string]control.Verdict{"free_inodes": warning}, "1999 inodes"},
 		"no room": {func(h *admin.Health) {
 			h.Spool.Free.Bytes, h.Spool.Closed = 1, spool.ErrSpace
 		}, control.CheckQuery{}, map[string]control.Verdict{"free_space": critical, "intake": critical}, "too little free space"},
