@@ -86,7 +86,7 @@ func (e *Enqueuer) fault(id mail.ID, err error) error {
 	case errors.Is(err, spool.ErrFull):
 		e.refused.journal.Add(1)
 		e.log.Warn("refused: the journal is full, checkpoints cannot keep up", "id", id)
-		return module.Reject(4, 3, 1, "the queue is busy, try again later")
+		return module.Reject(4, 3, 1, "the journal of the queue is full, try again later")
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("message %d: %w", id, err)
 	}

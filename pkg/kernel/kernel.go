@@ -75,6 +75,7 @@ type Kernel struct {
 	plan     func(module string) Plan
 	begetter Begetter
 	modules  []module.Module
+	room     room
 
 	mu       sync.Mutex
 	state    *queue.State
