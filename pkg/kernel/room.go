@@ -28,7 +28,7 @@ func (r *room) tell(log *slog.Logger, err error) {
 		log.Error("nothing is transferred: it cannot be recorded", "err", err)
 	case err != nil:
 		log.Warn("transfers wait: there is no room to record them, checkpoints do not keep up")
-	case err == nil && time.Duration(now-was) > roomCalm && r.wanted.CompareAndSwap(was, 0):
+	case time.Duration(now-was) > roomCalm && r.wanted.CompareAndSwap(was, 0):
 		log.Warn("transfers wait no more: there is room to record them") // as important as the other
 	}
 }
