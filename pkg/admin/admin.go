@@ -31,6 +31,7 @@ type Server struct {
 	Version   string
 	Ready     time.Time
 	State     func() string // running, stopping
+	Health    func() Health
 }
 
 // Mux returns what serves all requests; faults go to log.
@@ -49,6 +50,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.Handle(m, control.AccountDelete, s.accountDelete)
 	control.HandleRows(m, control.Stat, s.stat)
 	control.HandleRows(m, control.Listeners, s.listeners)
+	control.HandleRows(m, control.Check, s.check)
 	control.Handle(m, control.Ping, s.ping)
 	return m
 }

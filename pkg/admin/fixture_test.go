@@ -41,6 +41,7 @@ type house struct {
 	log    *serverlog.Log
 	stats  stats.Set
 	state  string
+	health admin.Health
 	hands  *hands
 	read   chan struct{} // closed: the Queue is read
 	unread atomic.Int32  // messages that are not
@@ -114,7 +115,7 @@ func (h *house) begin(t *testing.T, fsys disk.FS) {
 	t.Helper()
 	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
-		State:     func() string { return h.state },
+		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 }

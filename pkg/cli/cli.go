@@ -79,7 +79,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.errOut)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	if cmd.Name() == checkName {
+		return a.unknown(err)
+	}
 	if text := a.explain(err); text != "" {
 		fmt.Fprintln(a.errOut, "cgq: "+safe(text))
 	}
@@ -90,7 +93,7 @@ func newRoot(a *app) *cobra.Command {
 	root := newGroup("cgq", "Administer the mail queue of cgqd",
 		"cgq shows what waits in the Queue of a running cgqd, and why, and acts on it.\n\n"+
 			"Exit status: 0 done, 1 failed, 2 usage, 3 nothing matched (with --fail-empty),\n"+
-			"4 no right, 5 partly done, 6 not confirmed, 7 no daemon.")
+			"4 no right, 5 partly done, 6 not confirmed, 7 no daemon; cgq check has its own.")
 	root.Example = "  cgq queue list\n  cgq queue show SMTP example.com\n  cgq log tail -f"
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -113,7 +116,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.failEmpty, "fail-empty", false, "exit with status 3 when nothing matched")
 	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flag is there
-	root.AddCommand(newQueue(a), newMessage(a), newLog(a), newAccount(a), newStat(a), newVersion(a),
+	root.AddCommand(newQueue(a), newMessage(a), newLog(a), newAccount(a), newStat(a), newCheck(a), newVersion(a),
 		newCompletion(a), newGenDocs())
 	return root
 }

@@ -32,6 +32,9 @@ type daemon struct {
 	logs     control.LogQuery
 	created  string
 	deleted  []control.AccountAct
+	checks   []control.CheckItem
+	asked    control.CheckQuery
+	slow     bool // a check is never answered
 }
 
 // full is a daemon with three queues.
@@ -147,6 +150,14 @@ func (d *daemon) handleRest(m *control.Mux) {
 	control.HandleRows(m, control.Stat,
 		func(context.Context, control.Actor, control.StatQuery) iter.Seq2[control.Element, error] {
 			return stream([]control.Element{{Name: "numQueuedMessages", Value: 416}}, d.err)
+		})
+	control.HandleRows(m, control.Check,
+		func(ctx context.Context, _ control.Actor, in control.CheckQuery) iter.Seq2[control.CheckItem, error] {
+			if d.slow {
+				<-ctx.Done()
+			}
+			d.asked = in
+			return stream(d.checks, d.err)
 		})
 	control.HandleRows(m, control.Listeners,
 		func(context.Context, control.Actor, control.Nothing) iter.Seq2[control.Listener, error] {

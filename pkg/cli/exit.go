@@ -11,7 +11,7 @@ import (
 	"cgq/pkg/control"
 )
 
-// The exit statuses, which scripts rely on.
+// The exit statuses, which scripts rely on. Those of cgq check are others.
 const (
 	exitDone = iota
 	exitFailed

@@ -53,7 +53,8 @@ type Kernel interface {
 }
 
 // A Begetter submits a report and what it means for the message that it is about as
-// one frame.
+// one frame. A temporary [module.Rejection] of the class 4.3, mail system status, says
+// that others would be refused, too.
 type Begetter interface {
 	Beget(ctx context.Context, env *mail.Envelope, text io.Reader, parents func(mail.ID) []fact.Change) (mail.ID, error)
 }
@@ -66,6 +67,7 @@ type Dequeuer struct {
 	mainDomain func() string
 	log        *slog.Logger // tag DEQUEUER
 	reports    atomic.Int64
+	room       room
 }
 
 // New returns a Dequeuer; open returns the text of a message.
@@ -84,7 +86,7 @@ func (d *Dequeuer) Run(ctx context.Context) {
 			return
 		}
 		if err := d.process(ctx, r); err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !d.room.wanting(d.log, r.Last, err) {
 				d.log.Error("cannot report, trying again: "+err.Error(), "id", r.ID)
 			}
 			d.kernel.ReturnReport(r.ID, time.Now().Add(retry))
@@ -108,7 +110,13 @@ func (d *Dequeuer) process(ctx context.Context, r queue.Report) error {
 		d.kernel.ReturnReport(r.ID, time.Time{})
 		return nil
 	}
+	if !d.room.try(r.Last) {
+		return errNoRoom
+	}
 	err := d.report(ctx, r, wanted)
+	if err == nil {
+		d.room.found(d.log, r.Last)
+	}
 	var refused *module.Rejection
 	if errors.As(err, &refused) && refused.Result.Action == mail.Failed {
 		d.log.Log(ctx, serverlog.Failure, "the report to "+r.Envelope.ReturnPath.Path()+" cannot be delivered and is dropped: "+

@@ -116,19 +116,4 @@ func (o *OS) SyncDir(dir string) error {
 	return d.Sync()
 }
 
-// Free returns the bytes and inodes that a user without privileges may still use on
-// the file system; counts says whether it counts inodes at all.
-func (o *OS) Free() (bytes, inodes int64, counts bool, err error) {
-	d, err := o.root.Open(".")
-	if err != nil {
-		return 0, 0, false, err
-	}
-	defer d.Close()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(d.Fd()), &st); err != nil {
-		return 0, 0, false, err
-	}
-	return int64(st.Bavail) * st.Bsize, int64(st.Ffree), st.Files > 0, nil
-}
-
 var _ FS = (*OS)(nil)

@@ -13,9 +13,12 @@
 //	site                       makes $CGQ_BASE: domain example.org, relay $RELAY, where nobody listens yet
 //	set FILE KEY VALUE         changes a setting in Settings/FILE.toml
 //	dns FILE                   starts a DNS server with the records in FILE, at $DNS; hosts are at $NET.1 and so on
+//	daemon start [UMASK]       starts cgqd, as a shell with that umask would
 //	daemon start|stop          starts cgqd, which sets $SMTP and $PID; SIGTERM, which has to end with status 0
 //	daemon term|ended|died     the two halves of stop; the end with another status
 //	daemon kill|hangup         kill -9; SIGHUP
+//	memory                     makes $CGQ_BASE a directory on tmpfs, or skips the story
+//	cloexec                    checks that no child of the daemon would inherit a descriptor
 //	port VAR                   sets VAR to an address where nobody listens
 //	address VAR                sets VAR to an address of this machine that is not loopback, or skips the story
 //	[!] until REGEXP CMD...    runs a program again and again until its output matches (matches no more)

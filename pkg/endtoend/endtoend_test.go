@@ -53,20 +53,23 @@ func TestStories(t *testing.T) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){
 		"need": need, "until": until, "status": status, "address": address,
 		"site": on((*site).init), "set": on((*site).set), "port": on((*site).port), "dns": on((*site).dns),
-		"daemon": on((*site).daemonDo),
-		"empty":  on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
+		"daemon": on((*site).daemonDo), "memory": on((*site).memory), "cloexec": on((*site).cloexec),
+		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
 		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
 }
 
-// condition knows [root], who can be somebody else, and [port25], at which the story
-// can listen.
+// condition knows [root], who can be somebody else, [port25], at which the story can
+// listen, and [keeps], that the file system keeps what was synced.
 func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return asRoot(), nil
+	case "keeps":
+		kind, err := kindOf("/tmp")
+		return kind.Keeps, err
 	case "port25":
 		l, err := net.Listen("tcp", "127.255.0.1:25")
 		if err != nil {
@@ -83,7 +86,11 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	s := &site{t: env.T(), base: base, peers: map[string]*peer{}}
+	kind, err := kindOf(base)
+	if err != nil {
+		return err
+	}
+	s := &site{t: env.T(), base: base, keeps: kind.Keeps, peers: map[string]*peer{}}
 	env.Values[siteKey{}] = s
 	env.Defer(s.close)
 	env.Setenv("CGQ_BASE", base)

@@ -109,13 +109,16 @@ func (d *daemon) words() string {
 }
 
 func (s *site) daemonDo(ts *testscript.TestScript, args []string) {
-	verb := strings.Join(args, " ")
+	verb, umask := strings.Join(args, " "), ""
+	if len(args) == 2 && args[0] == "start" {
+		verb, umask = args[0], args[1]
+	}
 	if running := s.daemon != nil; running == (verb == "start") {
 		ts.Fatalf("daemon %s: a daemon runs: %v", verb, running)
 	}
 	switch verb {
 	case "start":
-		s.start(ts)
+		s.start(ts, umask)
 	case "term":
 		ts.Check(s.daemon.cmd.Process.Signal(syscall.SIGTERM))
 	case "hangup":
@@ -138,8 +141,12 @@ func (s *site) daemonDo(ts *testscript.TestScript, args []string) {
 }
 
 // start starts the daemon and waits until it is ready.
-func (s *site) start(ts *testscript.TestScript) {
-	d := &daemon{cmd: command(ts, "cgqd"), ready: make(chan struct{}), ended: make(chan struct{})}
+func (s *site) start(ts *testscript.TestScript, umask string) {
+	args := []string{"cgqd"}
+	if umask != "" {
+		args = []string{"sh", "-c", "umask " + umask + "; exec cgqd"}
+	}
+	d := &daemon{cmd: command(ts, args...), ready: make(chan struct{}), ended: make(chan struct{})}
 	d.cmd.Stderr = d
 	ts.Check(d.cmd.Start())
 	go func() {

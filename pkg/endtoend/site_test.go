@@ -22,6 +22,7 @@ import (
 type site struct {
 	t      testscript.T
 	base   string
+	keeps  bool // what was synced; else the daemon has to be told that it may be there
 	daemon *daemon
 	peers  map[string]*peer
 	sink   *sink
@@ -80,6 +81,9 @@ func (s *site) init(ts *testscript.TestScript, args []string) {
 	s.port(ts, []string{"RELAY"})
 	ts.Check(ts.Exec("cgqd", "init", "--domain", "example.org", "--smtp", "127.0.0.1:0", "--relay", ts.Getenv("RELAY")))
 	s.set(ts, []string{"queue", "journal_size", `"48M"`}) // the least
+	if !s.keeps {
+		s.set(ts, []string{"queue", "allow_any_file_system", "true"})
+	}
 	s.set(ts, []string{"log", "level", `"5"`})
 }
 

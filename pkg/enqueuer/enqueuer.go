@@ -34,11 +34,12 @@ import (
 type Settings struct {
 	HopCounterLimit int `toml:"hop_counter_limit" doc:"a message with more Received fields is refused, because it loops; 1 to 1000 (chapter: Hop Counter Limit)"`
 	QueueLimit      int `toml:"queue_limit" doc:"with more messages in the Queue no new ones are accepted, reports excepted; 0 is no limit (chapter: Queue Limit)"`
+	QueueReserve    int `toml:"queue_reserve" doc:"so many messages above queue_limit reports and other mail of the server itself may take; what replaces its message always goes; 0 to 1000000 (chapter: Queue Limit)"`
 }
 
 // Defaults are the settings of a new server. RFC 5321 §6.3 wants a hop limit of at
 // least 100.
-func Defaults() Settings { return Settings{HopCounterLimit: 100} }
+func Defaults() Settings { return Settings{HopCounterLimit: 100, QueueReserve: 1000} }
 
 // Validate names the first key that cannot be used.
 func (s *Settings) Validate() error {
@@ -47,6 +48,8 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("hop_counter_limit: %d is not between 1 and 1000", s.HopCounterLimit)
 	case s.QueueLimit < 0:
 		return fmt.Errorf("queue_limit: %d is below 0", s.QueueLimit)
+	case s.QueueReserve < 0 || s.QueueReserve > 1_000_000:
+		return fmt.Errorf("queue_reserve: %d is not between 0 and 1000000", s.QueueReserve)
 	}
 	return nil
 }
@@ -67,25 +70,16 @@ type Enqueuer struct {
 	log      *slog.Logger // tag ENQUEUER
 	queue    *slog.Logger // tag QUEUE
 	at       atomic.Int64 // messages received and not enqueued yet
+	refused  refusals
+	full     atomic.Bool // the Queue Limit is reached, and the log has it
 }
 
 // New returns an Enqueuer. The logs are those of the tags ENQUEUER and QUEUE.
 func New(s *spool.Spool, r *router.Router, k *kernel.Kernel, set *atomic.Pointer[Settings], srv Server,
 	st *stats.Set, log, queueLog *slog.Logger) *Enqueuer {
-	e := &Enqueuer{spool: s, router: r, kernel: k, settings: set, server: srv, log: log, queue: queueLog}
+	e := &Enqueuer{spool: s, router: r, kernel: k, settings: set, server: srv, log: log, queue: queueLog, refused: countRefusals(st)}
 	st.Gauge("numEnqueuerMessages", e.at.Load)
 	return e
-}
-
-// Admit implements [module.Enqueuer].
-func (e *Enqueuer) Admit(_ context.Context, _ *mail.Envelope) error {
-	if limit := e.settings.Load().QueueLimit; limit > 0 && e.spool.Len() >= limit {
-		return module.Reject(4, 3, 1, "the queue is full, try again later")
-	}
-	if e.spool.Admit() != nil { // its log says why
-		return module.Reject(4, 3, 1, "insufficient system storage, try again later")
-	}
-	return nil
 }
 
 // Check implements [module.Enqueuer].
@@ -130,9 +124,12 @@ func (e *Enqueuer) Submit(ctx context.Context, env *mail.Envelope, text io.Reade
 	return e.submit(ctx, journal.Intake, env, text, nil)
 }
 
-// Beget implements [kernel.Begetter]. The Queue Limit does not hold here: else a
-// full queue could not empty itself.
+// Beget implements [kernel.Begetter]. The Queue Limit does not hold here, but with its
+// reserve: else a full queue could not empty itself.
 func (e *Enqueuer) Beget(ctx context.Context, env *mail.Envelope, text io.Reader, parents func(mail.ID) []fact.Change) (mail.ID, error) {
+	if err := e.admitBegotten(parents); err != nil {
+		return 0, err
+	}
 	return e.submit(ctx, journal.Inside, env, text, parents)
 }
 
@@ -153,9 +150,13 @@ func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.En
 		return 0, e.fault(d.ID, err)
 	}
 	if _, err := io.Copy(d, text); err != nil {
+		if d.Err() != nil {
+			return 0, e.fault(d.ID, err)
+		}
 		return 0, fmt.Errorf("message %d: receive: %w", d.ID, err)
 	}
 	if hops, limit := header.Hops(d.Start())-1, e.settings.Load().HopCounterLimit; hops > limit {
+		e.refused.hops.Add(1)
 		e.log.Log(ctx, serverlog.Failure, "rejected: "+strconv.Itoa(hops)+" hops, the limit is "+strconv.Itoa(limit), "id", d.ID)
 		return 0, module.Reject(5, 4, 6, "too many hops: the message has "+strconv.Itoa(hops)+" Received fields, it may be in a loop")
 	}
@@ -182,19 +183,6 @@ func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.En
 	e.kernel.Insert(m, facts...)
 	e.kernel.Apply(begot...)
 	return m.ID, nil
-}
-
-// fault is what the submitter hears of a fault of ours: to try again.
-func (e *Enqueuer) fault(id mail.ID, err error) error {
-	if errors.Is(err, spool.ErrFull) {
-		e.log.Warn("refused: the journal is full, checkpoints cannot keep up", "id", id)
-		return module.Reject(4, 3, 1, "the queue is busy, try again later")
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("message %d: %w", id, err)
-	}
-	e.log.Error("cannot take a message: "+err.Error(), "id", id)
-	return module.Reject(4, 3, 0, "local error, try again later")
 }
 
 // routes routes all recipients. One that is refused, though it was admitted before,

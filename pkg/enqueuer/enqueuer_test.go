@@ -31,6 +31,10 @@ func TestSettingsAreHeldToTheirRanges(t *testing.T) {
 		{func(s *enqueuer.Settings) { s.HopCounterLimit = 1001 }, "hop_counter_limit: "},
 		{func(s *enqueuer.Settings) { s.QueueLimit = 1 << 30 }, ""},
 		{func(s *enqueuer.Settings) { s.QueueLimit = -1 }, "queue_limit: "},
+		{func(s *enqueuer.Settings) { s.QueueReserve = 0 }, ""},
+		{func(s *enqueuer.Settings) { s.QueueReserve = 1_000_000 }, ""},
+		{func(s *enqueuer.Settings) { s.QueueReserve = 1_000_001 }, "queue_reserve: "},
+		{func(s *enqueuer.Settings) { s.QueueReserve = -1 }, "queue_reserve: "},
 	} {
 		s := enqueuer.Defaults()
 		tt.set(&s)
@@ -131,33 +135,6 @@ func TestHopLimitLeavesNothing(t *testing.T) {
 			strings.NewReader("Received: a\nReceived: b\n\n"+strings.Repeat("x\n", size/2)))
 		refused(t, "Submit", err, mail.Status{5, 4, 6})
 		s.nothingLeft(t)
-	}
-}
-
-// Queue Limit: new mail is told to come again, reports are not: else a full queue could
-// not empty itself.
-func TestQueueLimit(t *testing.T) {
-	s := newSite(t, crashdisk.New(-1))
-	s.settings.QueueLimit = 2
-	e := func() *mail.Envelope { return from(mail.SMTP, "127.0.0.1", "ann@here.example") }
-	for i := range 2 {
-		if err := s.Admit(t.Context(), e()); err != nil {
-			t.Fatalf("Admit with %d in the queue: %v", i, err)
-		}
-		if _, err := s.submit(t, e()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	refused(t, "Admit", s.Admit(t.Context(), e()), mail.Status{4, 3, 1})
-	_, err := s.submit(t, e())
-	refused(t, "Submit", err, mail.Status{4, 3, 1})
-	id, err := s.Beget(t.Context(), from(mail.DSN, "", "bob@here.example"), strings.NewReader("\nreport\n"), nil)
-	if err != nil || s.kernel.Len() != 3 {
-		t.Errorf("Beget = %d, %v, %d messages; want it taken", id, err, s.kernel.Len())
-	}
-	s.settings.QueueLimit = 0
-	if err := s.Admit(t.Context(), e()); err != nil {
-		t.Errorf("Admit without a limit: %v", err)
 	}
 }
 
@@ -262,22 +239,34 @@ func TestReaderFails(t *testing.T) {
 	}
 }
 
-// A disk that cannot take a message is the sender's reason to try again, not more.
+// A disk that cannot take a message is the sender's reason to try again, not more;
+// what there is too little of he is told.
 func TestDiskFails(t *testing.T) {
-	for _, op := range []string{"create", "write", "datasync", "syncdir"} {
-		s := newSite(t, crashdisk.New(-1))
-		s.disk.Fail(func(o, name string) error {
-			if o == op && !strings.HasSuffix(name, ".seg") {
-				return syscall.ENOSPC
+	for _, tt := range []struct {
+		fault   error
+		status  mail.Status
+		counted string
+	}{
+		{syscall.ENOSPC, mail.Status{4, 3, 1}, "enqueuerRefusedSpace"},
+		{syscall.EDQUOT, mail.Status{4, 3, 1}, "enqueuerRefusedSpace"},
+		{syscall.EIO, mail.Status{4, 3, 0}, "enqueuerRefusedFault"},
+	} {
+		for _, op := range []string{"create", "write", "datasync", "syncdir"} {
+			s := newSite(t, crashdisk.New(-1))
+			s.disk.Fail(func(o, name string) error {
+				if o == op && !strings.HasSuffix(name, ".seg") {
+					return tt.fault
+				}
+				return nil
+			})
+			id, err := s.Submit(t.Context(), from(mail.SMTP, "127.0.0.1", "ann@here.example"),
+				strings.NewReader("\n"+strings.Repeat("long\n", 3000)))
+			refused(t, op+" fails: Submit", err, tt.status)
+			if n := s.counted(tt.counted); id != 0 || n != 1 {
+				t.Errorf("%s fails: message %d, %d counted as %s", op, id, n, tt.counted)
 			}
-			return nil
-		})
-		id, err := s.Submit(t.Context(), from(mail.SMTP, "127.0.0.1", "ann@here.example"),
-			strings.NewReader("\n"+strings.Repeat("long\n", 3000)))
-		if err == nil || id != 0 {
-			t.Errorf("%s fails: Submit = %d, %v", op, id, err)
+			s.nothingLeft(t)
 		}
-		s.nothingLeft(t)
 	}
 }
 

@@ -31,13 +31,14 @@ import (
 // A destination is a module that knows its Accounts, or, with none, takes whatever is
 // left and leaves this server. It delivers everything, and notes that.
 type destination struct {
-	name  string
-	mu    sync.Mutex
-	knows map[string]bool // local parts at here.example; nil: it is the way out
-	fault error           // of Claim
-	relay string          // its one queue; empty: the domain
-	asked []string        // by Claim, of what is its own
-	got   []string        // "ID source recipient", in order
+	name   string
+	mu     sync.Mutex
+	knows  map[string]bool // local parts at here.example; nil: it is the way out
+	fault  error           // of Claim
+	closed bool            // it delays every queue
+	relay  string          // its one queue; empty: the domain
+	asked  []string        // by Claim, of what is its own
+	got    []string        // "ID source recipient", in order
 	// repeated are the messages that it may have had before, as it was told.
 	repeated map[mail.ID]bool
 }
@@ -64,6 +65,13 @@ func (d *destination) Claim(_ context.Context, a mail.Address, final bool) (modu
 }
 
 func (d *destination) Transfer(ctx context.Context, q module.Queue) {
+	d.mu.Lock()
+	closed := d.closed
+	d.mu.Unlock()
+	if closed {
+		q.Delay(mail.Result{Text: "nobody at home"})
+		return
+	}
 	for t := range q.Due(ctx) {
 		for i, r := range t.Recipients {
 			d.mu.Lock()
@@ -73,6 +81,12 @@ func (d *destination) Transfer(ctx context.Context, q module.Queue) {
 			t.Settle(i, mail.Result{Action: mail.Delivered, Text: "delivered"})
 		}
 	}
+}
+
+func (d *destination) open() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = false
 }
 
 func (d *destination) delivered() []string {
@@ -93,6 +107,7 @@ type site struct {
 	away     *destination
 	settings enqueuer.Settings // set before the first message
 	clients  []netip.Prefix
+	stats    stats.Set
 	log      lockedBuffer
 }
 
@@ -141,12 +156,23 @@ func newSite(t *testing.T, d *crashdisk.Disk) *site {
 	settings := new(atomic.Pointer[enqueuer.Settings])
 	settings.Store(&s.settings)
 	s.Enqueuer = enqueuer.New(s.spool, router.New(domain, nil, s.here, s.away), s.kernel, settings,
-		enqueuer.Server{MainDomain: domain, Clients: func() []netip.Prefix { return s.clients }}, &stats.Set{}, log, log)
+		enqueuer.Server{MainDomain: domain, Clients: func() []netip.Prefix { return s.clients }}, &s.stats, log, log)
 	return s
 }
 
+// counted is the value of a statistics element.
+func (s *site) counted(name string) int64 { return s.stats.Counter(name).Value() }
+
 // run lets kernel and Dequeuer work until they have nothing left to do; in a bubble.
 func (s *site) run(t *testing.T) {
+	t.Helper()
+	stop := s.start(t)
+	time.Sleep(10 * time.Minute)
+	stop()
+}
+
+// start is run until stop is called, once: a kernel does not begin again.
+func (s *site) start(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var parts sync.WaitGroup
@@ -154,9 +180,10 @@ func (s *site) run(t *testing.T) {
 		slog.New(slog.NewTextHandler(&s.log, nil)))
 	parts.Go(func() { dq.Run(ctx) })
 	parts.Go(func() { s.kernel.Run(ctx, s.Enqueuer, time.Minute) })
-	time.Sleep(10 * time.Minute)
-	cancel()
-	parts.Wait()
+	return func() {
+		cancel()
+		parts.Wait()
+	}
 }
 
 // dies closes the spool as it is, and starts another process on what is found.

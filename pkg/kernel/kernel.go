@@ -50,7 +50,7 @@ type writer interface {
 
 // A Begetter submits a message and records the facts about those that it came of,
 // which may name it, as one frame (SPOOL L5), and then applies them; the Enqueuer is
-// one.
+// one. It may ask for the facts with no id first, to know what they will be.
 type Begetter interface {
 	Beget(ctx context.Context, env *mail.Envelope, text io.Reader, parents func(mail.ID) []fact.Change) (mail.ID, error)
 }
@@ -76,6 +76,7 @@ type Kernel struct {
 	plan     func(module string) Plan
 	begetter Begetter
 	modules  []module.Module
+	room     room
 
 	mu       sync.Mutex
 	state    *queue.State

@@ -150,6 +150,7 @@ func (q *hostQueue) Due(ctx context.Context) iter.Seq[*module.Transfer] {
 func (q *hostQueue) reserve(l queue.Lease) bool {
 	k := q.k
 	room, err := k.ledger.Reserve(len(l.Rcpts) + 2)
+	k.room.tell(k.log.Queue, err)
 	if err == nil {
 		q.room = room
 		return true
@@ -158,7 +159,6 @@ func (q *hostQueue) reserve(l queue.Lease) bool {
 	k.state.Pause(q.key, l.ID, time.Now().Add(roomPause))
 	k.state.Return(l)
 	k.mu.Unlock()
-	k.log.Queue.Warn(q.key.String()+" waits: there is no room to record a transfer", "err", err)
 	return false
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"cgq/pkg/dequeuer"
+	"cgq/pkg/disk"
 	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/journal"
@@ -124,7 +125,7 @@ type life struct {
 
 var small = spool.Options{Journal: journal.Options{SegmentSize: 256 << 10, Segments: 4}, Age: time.Second, InlineLimit: 4 << 10, Syncers: 2}
 
-func begin(w *world, d *crashdisk.Disk) (*life, error) {
+func begin(w *world, d disk.FS, others ...func(*spool.Spool) module.Module) (*life, error) {
 	quiet := slog.New(slog.DiscardHandler)
 	s, rec, err := spool.Open(d, "Queue", small, quiet)
 	if err != nil {
@@ -136,13 +137,18 @@ func begin(w *world, d *crashdisk.Disk) (*life, error) {
 	plan := func(string) kernel.Plan {
 		return kernel.Plan{Limits: queue.Limits{Channels: 8, QueueChannels: 2}, Retry: []time.Duration{time.Minute}, Expire: 24 * time.Hour}
 	}
-	k := kernel.New(s, plan, kernel.Logs{Queue: quiet, Dequeuer: quiet}, far{w})
+	var mods []module.Module
+	for _, other := range others {
+		mods = append(mods, other(s))
+	}
+	mods = append(mods, far{w}) // takes what is left
+	k := kernel.New(s, plan, kernel.Logs{Queue: quiet, Dequeuer: quiet}, mods...)
 	k.SetReportingDelay(10 * time.Second)
 	name := func() string { return "here.example" }
 	set := new(atomic.Pointer[enqueuer.Settings])
 	defaults := enqueuer.Defaults()
 	set.Store(&defaults)
-	e := enqueuer.New(s, router.New(name, quiet, far{w}), k, set,
+	e := enqueuer.New(s, router.New(name, quiet, mods...), k, set,
 		enqueuer.Server{MainDomain: name, Clients: func() []netip.Prefix { return nil }}, &stats.Set{}, quiet, quiet)
 	dq := dequeuer.New(k, e, s.Open, name, quiet)
 	k.RestoreDelays(s.Standing(), time.Now())

@@ -40,7 +40,8 @@ const grace = 30 * time.Second
 // A server is everything that runs.
 type server struct {
 	base    string
-	fs      *disk.OS
+	fs      *storage
+	damage  atomic.Int64 // things that a start could not believe
 	config  atomic.Pointer[config]
 	smtp    atomic.Pointer[smtp.Settings]
 	enqueue atomic.Pointer[enqueuer.Settings]
@@ -80,7 +81,7 @@ func listen(c *config) (all []net.Listener, err error) {
 // build makes all parts around the bound listeners, and recovers the Queue. Nothing is
 // delivered yet.
 func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners []net.Listener) (s *server, err error) {
-	s = &server{base: base, fs: fsys, listeners: listeners, read: make(chan struct{})}
+	s = &server{base: base, listeners: listeners, read: make(chan struct{})}
 	s.state.Store("starting")
 	s.use(c)
 	standard, own := c.Log.parse()
@@ -95,15 +96,17 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 			err = errors.Join(err, s.close())
 		}
 	}()
+	if s.fs, err = store(fsys, &c.Queue.Journal); err != nil {
+		return s, err
+	}
+	for _, warning := range s.fs.warnings() {
+		s.system.Error(warning)
+	}
 	began := time.Now()
 	var found *spool.Recovery
-	options := c.Queue.Journal.options()
-	options.Foldering, options.Recycle = spool.Foldering(c.Queue.Files.Foldering), c.Queue.Files.Recycle
-	options.Free = func() (free spool.Space, err error) {
-		free.Bytes, free.Inodes, free.Counts, err = fsys.Free()
-		return free, err
-	}
-	if s.spool, found, err = spool.Open(fsys, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
+	options := c.Queue.options()
+	options.Free = s.fs.space
+	if s.spool, found, err = spool.Open(s.fs, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
 		return s, err
 	}
 	s.assemble()
@@ -119,6 +122,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 
 // resume puts into the queue what a start has found, and says what it could not believe.
 func (s *server) resume(ctx context.Context, found []spool.Found, damage []error) {
+	s.damage.Add(int64(len(damage)))
 	for _, d := range damage {
 		s.system.Error("damaged: " + d.Error())
 	}
@@ -153,15 +157,14 @@ func (s *server) use(c *config) {
 	}
 	if s.kernel != nil {
 		s.tune(c)
-		s.spool.SetRecycle(c.Queue.Files.Recycle)
-		if err := s.spool.SetFoldering(spool.Foldering(c.Queue.Files.Foldering)); err != nil {
-			s.system.Error("the old one stays: " + err.Error())
-		}
 	}
 }
 
-// tune gives the kernel its settings.
+// tune gives kernel and spool their settings.
 func (s *server) tune(c *config) {
+	if err := s.spool.Tune(c.Queue.options()); err != nil {
+		s.system.Error("the old foldering stays: " + err.Error())
+	}
 	s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
 	s.kernel.SetSettledSync(c.Queue.Journal.SettledSync.D())
 }
@@ -188,14 +191,10 @@ func (s *server) assemble() {
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
-	s.stats.Gauge("numQueuedMessages", func() int64 { return int64(s.spool.Len()) })
-	s.stats.Gauge("numUnreadMessages", func() int64 { return int64(s.spool.Unread()) })
-	s.stats.Gauge("journalFilledPercent", func() int64 { return int64(100 * s.spool.Load().Journal) })
-	s.stats.Gauge("journalClosedSegments", func() int64 { return int64(s.spool.Load().Closed) })
-	s.stats.Gauge("spoolYoungBytes", func() int64 { return s.spool.Load().Young })
+	s.gauges()
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
-		State: func() string { return s.state.Load().(string) }}
+		State: func() string { return s.state.Load().(string) }, Health: s.health}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }
 
@@ -212,6 +211,7 @@ func (s *server) listening() (all []control.Listener) {
 func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.Writer) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	looking := s.stage(func(ctx context.Context) error { s.look(ctx); return nil })
 	checkpoints := s.stage(func(ctx context.Context) error { s.spool.Run(ctx); return nil })
 	index := s.stage(s.index)
 	reports := s.stage(func(ctx context.Context) error { s.dequeuer.Run(ctx); return nil })
@@ -229,7 +229,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	s.state.Store("stopping")
 	notify("STOPPING=1")
 	s.system.Log(ctx, serverlog.Major, "stopping")
-	err := errors.Join(intake(), index(), transfers(), reports(), face(), checkpoints())
+	err := errors.Join(intake(), index(), transfers(), reports(), face(), checkpoints(), looking())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
@@ -271,6 +271,9 @@ func (s *server) ready(errOut io.Writer) {
 	for _, l := range s.listening() {
 		s.system.Log(context.Background(), serverlog.Major, "listening", "role", l.Role, "address", l.Address)
 		fmt.Fprintf(errOut, "cgqd: listening on %s (%s)\n", l.Address, l.Role)
+	}
+	for _, warning := range s.fs.warnings() {
+		fmt.Fprintf(errOut, "cgqd: %s\n", warning)
 	}
 	fmt.Fprintf(errOut, "cgqd: ready, base directory %s\n", s.base)
 	notify("READY=1")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -21,6 +20,7 @@ import (
 func (s *Spool) Run(ctx context.Context) {
 	var moves sync.WaitGroup // of files
 	defer moves.Wait()
+	defer s.watching(ctx)()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -45,8 +45,9 @@ func (s *Spool) Run(ctx context.Context) {
 			}
 			continue
 		}
-		if err := s.Checkpoint(); err != nil {
-			s.log.Error("checkpoint failed; the journal keeps everything, trying again", "err", err)
+		err := s.Checkpoint()
+		s.tell(err)
+		if err != nil {
 			timer.Reset(time.Second)
 			continue
 		}
@@ -57,6 +58,7 @@ func (s *Spool) Run(ctx context.Context) {
 // next says whether a checkpoint is due, or when one will be.
 func (s *Spool) next(now time.Time) (at time.Time, due bool) {
 	closed, part := s.journal.Fill()
+	o := s.options.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.began.IsZero() {
@@ -65,13 +67,13 @@ func (s *Spool) next(now time.Time) (at time.Time, due bool) {
 	if s.starved { // somebody waits for room
 		return time.Time{}, true
 	}
-	if at = s.began.Add(s.options.Age); !at.After(now) {
+	if at = s.began.Add(o.Age); !at.After(now) {
 		return at, true
 	}
-	if poll := now.Add(s.options.Age / 8); poll.Before(at) { // nobody tells how full it is
+	if poll := now.Add(o.Age / 8); poll.Before(at) { // nobody tells how full it is
 		at = poll
 	}
-	return at, part > 0.5 || s.young >= s.options.Memory
+	return at, part > 0.5 || s.young >= o.Memory
 }
 
 // An unfiled message is a message as a checkpoint saw it.
@@ -126,6 +128,7 @@ func (s *Spool) Checkpoint() error {
 		"took", time.Since(began).Round(time.Millisecond))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.surveyed = time.Time{}
 	close(s.freed)
 	s.freed = make(chan struct{})
 	return err
@@ -158,6 +161,9 @@ func (s *Spool) survey() (v survey, err error) {
 	if v.through = s.journal.Oldest(); v.through == 0 {
 		s.began = time.Time{}
 		return v, nil
+	}
+	if s.surveyed.IsZero() {
+		s.surveyed = s.began
 	}
 	if closed, _ := s.journal.Fill(); closed <= 1 { // what is appended from now on is younger
 		s.began = time.Time{}
@@ -216,23 +222,19 @@ func (s *Spool) changed(f folder) {
 	s.unsynced[f] = true
 }
 
-// syncDirs syncs each directory in which names have changed, once. It ends the
-// spool for good when it fails: what was not synced then will not be by a second
-// try, and the journal must keep it.
+// syncDirs syncs each directory in which names have changed, once. Where it fails, the
+// next checkpoint does it again, before anything is freed (C1).
 func (s *Spool) syncDirs() error {
 	s.mu.Lock()
 	dirs := slices.Sorted(maps.Keys(s.unsynced))
 	clear(s.unsynced)
 	s.mu.Unlock()
-	err := each(s.options.Syncers, dirs, func(f folder) error {
-		if err := s.fs.SyncDir(s.path(f)); !errors.Is(err, fs.ErrNotExist) { // a folder that is not there has no names
-			return err
-		}
-		return nil
-	})
+	err := each(s.options.Load().Syncers, dirs, s.syncDir)
 	if err != nil {
 		s.mu.Lock()
-		s.err = err
+		for _, dir := range dirs { // those that were synced, too: nobody has noted which
+			s.unsynced[dir] = true
+		}
 		s.mu.Unlock()
 	}
 	return err

@@ -94,7 +94,7 @@ func (d *Draft) ReadFrom(r io.Reader) (read int64, err error) {
 
 // spill writes what is in memory to the file, if it has become too much.
 func (d *Draft) spill() error {
-	if len(d.buf) <= d.s.options.InlineLimit && (d.file != nil || !d.s.crowded()) {
+	if len(d.buf) <= d.s.options.Load().InlineLimit && (d.file != nil || !d.s.crowded()) {
 		return nil
 	}
 	if err := d.create(); err != nil {
@@ -126,7 +126,7 @@ func (d *Draft) create() error {
 func (s *Spool) crowded() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.young >= s.options.Memory
+	return s.young >= s.options.Load().Memory
 }
 
 func (d *Draft) flush() error {
@@ -143,6 +143,10 @@ func (d *Draft) flush() error {
 	}
 	return d.err
 }
+
+// Err is why the text could not be taken, if that is a fault of the disk and not of
+// the reader that it came from.
+func (d *Draft) Err() error { return d.err }
 
 // Start returns the first bytes of the text, all of it or at least 64 KiB: enough
 // for a header. It is valid until Commit or Discard.
@@ -216,7 +220,7 @@ func (d *Draft) finish(m *message, lines []byte) error {
 		return err
 	}
 	m.draft, m.size = true, end+int64(len(tail))
-	return d.s.fs.SyncDir(d.s.path(d.folder))
+	return d.s.syncDir(d.folder)
 }
 
 // fillTo fills b up so that, written at offset at, it ends on a sector.
@@ -253,6 +257,7 @@ func (d *Draft) submit(ctx context.Context, share journal.Share, parents []fact.
 			timer := time.NewTimer(roomWait)
 			defer timer.Stop()
 			patience = timer.C
+			defer d.s.waits()()
 		}
 		select {
 		case <-freed:
@@ -291,7 +296,7 @@ func (d *Draft) try(share journal.Share, births *act, kind journal.Kind, m *mess
 	m.oldest = n
 	s.messages[d.ID], s.unfiled[d.ID] = m, m
 	s.young += int64(len(m.image))
-	if s.young >= s.options.Memory {
+	if s.young >= s.options.Load().Memory {
 		s.wake()
 	}
 	s.said(births, filed, n)

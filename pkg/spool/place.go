@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +42,7 @@ func (s *Spool) batches(all []*placing, compose func(*placing) error) {
 			})
 		}
 		step(writers, compose)
-		step(s.options.Syncers, func(p *placing) error {
+		step(s.options.Load().Syncers, func(p *placing) error {
 			if p.f == nil {
 				return nil
 			}
@@ -74,11 +75,18 @@ func (s *Spool) place(v survey) error {
 	}
 	s.batches(all, func(p *placing) error { return s.compose(p, todo[p.id]) })
 	var failed error
+	others := -1
 	for _, p := range all {
 		if p.f != nil {
 			p.err = errors.Join(p.err, p.f.Close())
 		}
-		failed = errors.Join(failed, s.placed(p, todo[p.id], v.newest))
+		if err := s.placed(p, todo[p.id], v.newest); err != nil {
+			failed = cmp.Or(failed, err)
+			others++
+		}
+	}
+	if others > 0 {
+		failed = fmt.Errorf("%w, and %d others", failed, others)
 	}
 	return failed
 }
@@ -107,13 +115,13 @@ func (s *Spool) placed(p *placing, u unfiled, newest Number) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := u.m
+	if s.messages[u.id] == nil { // gone meanwhile, whatever of its file there is: forget has counted the image off
+		s.gone[u.id] = m.folders()
+		return nil
+	}
 	if p.err != nil {
 		m.anew = true
 		return fmt.Errorf("message %d: %w", u.id, p.err)
-	}
-	if s.messages[u.id] == nil { // gone meanwhile: forget has counted the image off
-		s.gone[u.id] = m.folders()
-		return nil
 	}
 	s.young -= int64(len(m.image))
 	m.image, m.size, m.draft, m.anew, m.oldest = nil, p.size, false, false, 0
@@ -169,7 +177,7 @@ func (s *Spool) promote(p *placing) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // an earlier try has done it
 		return err
 	}
-	return s.fs.SyncDir(s.path(p.dir))
+	return s.syncDir(p.dir)
 }
 
 // grow appends facts to the file of a message; one that is still a draft is to be

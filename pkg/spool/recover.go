@@ -117,7 +117,7 @@ func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recov
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
 	o.setDefaults(r.journal.FrameLimit())
-	r.options = o
+	r.options.Store(&o)
 	if err := r.recover(); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("spool: recover: %w", err), r.journal.Close())
 	}

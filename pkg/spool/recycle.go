@@ -46,7 +46,10 @@ func (s *Spool) discard(id mail.ID, in folder) {
 func (s *Spool) throwAway(old spare) {
 	name := s.name(old.id, old.in, ".tmp")
 	if err := s.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Error("cannot remove a temporary file; it goes at the next start", "file", name, "err", err)
+		s.log.Error("cannot remove a temporary file; a checkpoint or the next start will", "file", name, "err", err)
+		s.mu.Lock()
+		s.gone[old.id] = []folder{old.in}
+		s.mu.Unlock()
 	}
 }
 

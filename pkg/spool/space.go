@@ -25,6 +25,8 @@ type meter struct {
 	mu     sync.Mutex
 	asked  time.Time
 	closed error // why nothing is admitted; nil: it is
+	free   Space // as asked
+	need   Space // of it, then
 }
 
 // Admit says whether the file system has room for another message beside all that
@@ -32,8 +34,7 @@ type meter struct {
 // (E2). Asked before anything is taken, not found out by a write that fails. It
 // returns an error matching ErrSpace, which says what is short.
 func (s *Spool) Admit() error {
-	o := &s.options
-	if o.Free == nil {
+	if s.options.Load().Free == nil {
 		return nil
 	}
 	s.space.mu.Lock()
@@ -54,9 +55,10 @@ func (s *Spool) Admit() error {
 	return s.space.closed
 }
 
-// short says what there is too little of, or nil.
+// short says what there is too little of, or nil. The caller holds the meter's mu.
 func (s *Spool) short() error {
-	free, err := s.options.Free()
+	o := s.options.Load()
+	free, err := o.Free()
 	if err != nil {
 		return fmt.Errorf("%w: nobody can tell how much there is: %w", ErrSpace, err)
 	}
@@ -64,13 +66,15 @@ func (s *Spool) short() error {
 	young, files := s.young, int64(len(s.unfiled))
 	s.mu.Unlock()
 	young += files * 4096 // the last block of each is not full
-	if need := young + s.options.MinBytes; free.Bytes < need {
+	need := Space{young + o.MinBytes, files + o.MinInodes, free.Counts}
+	s.space.free, s.space.need = free, need
+	if free.Bytes < need.Bytes {
 		return fmt.Errorf("%w: %d bytes on the file system of the Queue, %d are needed (minimum_free_space and what has no file yet)",
-			ErrSpace, free.Bytes, need)
+			ErrSpace, free.Bytes, need.Bytes)
 	}
-	if need := files + s.options.MinInodes; free.Counts && free.Inodes < need {
+	if free.Counts && free.Inodes < need.Inodes {
 		return fmt.Errorf("%w: %d inodes on the file system of the Queue, %d are needed (minimum_free_inodes and what has no file yet)",
-			ErrSpace, free.Inodes, need)
+			ErrSpace, free.Inodes, need.Inodes)
 	}
 	return nil
 }

@@ -24,10 +24,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cgq/pkg/disk"
@@ -103,21 +105,23 @@ type Spool struct {
 	dir      string
 	log      *slog.Logger
 	journal  *journal.Journal
-	options  Options
+	options  atomic.Pointer[Options] // each operation looks once
 	identity string
 	scratch  sync.Pool     // *[]byte, for drafts
 	reading  sync.Pool     // *[]byte, for starts
 	due      chan struct{} // capacity 1: a checkpoint may be due
 	space    meter
+	pressure pressure
 
 	checkpoint sync.Mutex // one at a time; taken before mu
 
 	mu       sync.Mutex
-	err      error // sticky, after a failed sync of a directory
+	err      error // sticky, after a failed sync of a directory (F3)
 	last     mail.ID
 	ceiling  mail.ID   // ids up to this may be given out
 	newest   Number    // of the last frame appended
 	began    time.Time // when the oldest frame that no checkpoint has seen was appended; zero: none
+	surveyed time.Time // the same of what a checkpoint has seen and not freed; zero: nothing
 	young    int64     // bytes of images in memory
 	starved  bool      // somebody waits for room in the journal
 	messages map[mail.ID]*message
@@ -328,16 +332,19 @@ func (s *Spool) newID() (mail.ID, folder, error) {
 // ahead is how many ids a ceiling is good for.
 const ahead = 100_000
 
-// raise publishes a higher ceiling. The caller holds mu, or is alone.
+// raise publishes a higher ceiling. The caller holds mu, or is alone. After an error no
+// id above the old one is given out, and the next try makes another file (F3).
 func (s *Spool) raise() error {
 	tmp, name := path.Join(s.dir, "ids.tmp"), path.Join(s.dir, "ids")
+	if err := s.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	f, err := s.write(tmp, fmt.Appendf(nil, "%d %s\n", s.ceiling+ahead, s.identity))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	if err := disk.Publish(s.fs, f, tmp, name); err != nil {
-		s.err = err
 		return err
 	}
 	s.ceiling += ahead

@@ -24,6 +24,9 @@ type Counter struct{ n atomic.Int64 }
 // Add adds n, which may be negative for what is going on just now.
 func (c *Counter) Add(n int64) { c.n.Add(n) }
 
+// Value is what it has risen to.
+func (c *Counter) Value() int64 { return c.n.Load() }
+
 // Counter returns the counter with a name; all callers get the same one.
 func (s *Set) Counter(name string) *Counter {
 	s.mu.Lock()
@@ -58,7 +61,7 @@ func (s *Set) All() []Element {
 	s.mu.Lock()
 	values := make(map[string]func() int64, len(s.counters)+len(s.gauges))
 	for name, c := range s.counters {
-		values[name] = c.n.Load
+		values[name] = c.Value
 	}
 	maps.Copy(values, s.gauges)
 	s.mu.Unlock() // a gauge may take other locks

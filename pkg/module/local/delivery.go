@@ -27,6 +27,7 @@ type delivery struct {
 	t    *module.Transfer
 	to   module.Recipient
 	text io.ReadSeeker
+	left *leftovers
 
 	size  int64 // of the text that was stored
 	found bool  // it was there already
@@ -54,6 +55,7 @@ func (d *delivery) store() error {
 	// A file of this name that an attempt has left may be linked in new already:
 	// Create would empty it there.
 	tmp := d.path("tmp")
+	d.left.forget(tmp)
 	if err := d.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -71,7 +73,9 @@ func (d *delivery) store() error {
 	if err == nil {
 		err = d.publish(tmp)
 	}
-	_ = d.fs.Remove(tmp) // what stays is cleared away by those who read Maildirs
+	if e := d.fs.Remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		d.left.add(tmp)
+	}
 	return err
 }
 

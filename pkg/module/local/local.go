@@ -30,6 +30,7 @@ type Module struct {
 	mainDomain func() string
 	log        *slog.Logger
 	transfers  atomic.Uint64 // the number in LOCAL-nnnnnn
+	left       leftovers
 }
 
 // New returns the module that delivers into the Accounts of dir, which are on fsys.
@@ -80,6 +81,7 @@ var delivered = mail.Result{Action: mail.Delivered, Status: mail.Status{2, 0, 0}
 // Transfer implements [module.Module].
 func (m *Module) Transfer(ctx context.Context, q module.Queue) {
 	log := serverlog.Session(m.log, m.transfers.Add(1), q.Name())
+	m.left.clear(m.fs)
 	for t := range q.Due(ctx) {
 		m.message(ctx, log.With("id", t.ID), q, t)
 	}
@@ -102,7 +104,7 @@ func (m *Module) message(ctx context.Context, log *slog.Logger, q module.Queue, 
 	}
 	defer text.Close()
 	for i, r := range t.Recipients {
-		d := &delivery{fs: m.fs, acct: acct, name: m.fileName(t, r), t: t, to: r, text: text}
+		d := &delivery{fs: m.fs, acct: acct, name: m.fileName(t, r), t: t, to: r, text: text, left: &m.left}
 		err := d.store()
 		if errors.Is(err, errNoMaildir) {
 			if err = m.dir.Repair(acct); err == nil {

@@ -1,0 +1,76 @@
+package server
+
+import (
+	"context"
+	"path"
+	"time"
+
+	"cgq/pkg/admin"
+)
+
+// health is how the daemon is, for cgq check.
+func (s *server) health() admin.Health {
+	c := s.config.Load()
+	h := admin.Health{State: s.state.Load().(string), Limit: c.Queue.Enqueuer.QueueLimit, Intake: s.intake(),
+		Age: c.Queue.Journal.Age.D(), Damage: int(s.damage.Load()), Durable: s.fs.durable}
+	if !s.fs.kind.Keeps {
+		h.FileSystem = s.fs.kind.Name
+	}
+	kept, err := s.fs.List(path.Join("Queue", "damaged"))
+	if err != nil {
+		s.system.Warn("cannot look into Queue/damaged: " + err.Error())
+	}
+	h.Kept = len(kept)
+	return h
+}
+
+// intake is how mail is taken.
+func (s *server) intake() admin.Intake {
+	return admin.Intake{Spool: s.spool.Health(), Full: s.enqueuer.Full(context.Background())}
+}
+
+// gauges are the statistics elements that are asked when somebody looks.
+func (s *server) gauges() {
+	flag := func(is bool) int64 {
+		if is {
+			return 1
+		}
+		return 0
+	}
+	for name, value := range map[string]func() int64{
+		"numQueuedMessages":     func() int64 { return int64(s.spool.Len()) },
+		"numUnreadMessages":     func() int64 { return int64(s.spool.Unread()) },
+		"journalFilledPercent":  func() int64 { return int64(100 * s.spool.Load().Journal) },
+		"journalClosedSegments": func() int64 { return int64(s.spool.Load().Closed) },
+		"journalWaitingSenders": func() int64 { return int64(s.spool.Health().Senders) },
+		"journalOldestSeconds": func() int64 {
+			if at := s.spool.Health().Oldest; !at.IsZero() {
+				return int64(time.Since(at).Seconds())
+			}
+			return 0
+		},
+		"checkpointFails":       func() int64 { return flag(s.spool.Health().Failed != nil) },
+		"spoolYoungBytes":       func() int64 { return s.spool.Load().Young },
+		"spoolFreeBytes":        func() int64 { return s.spool.Health().Free.Bytes },
+		"spoolFreeInodes":       func() int64 { return s.spool.Health().Free.Inodes },
+		"enqueuerIntakeClosed":  func() int64 { return flag(s.intake().Closed() != "") },
+		"numDamagedFoundAtLoad": func() int64 { return s.damage.Load() },
+	} {
+		s.stats.Gauge(name, value)
+	}
+}
+
+// look looks every second whether the queue is full, so that the log says in time that
+// it is or is no more.
+func (s *server) look(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.enqueuer.Full(ctx)
+		}
+	}
+}

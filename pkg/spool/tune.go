@@ -1,0 +1,19 @@
+package spool
+
+// Tune changes the options while the spool works: each operation that begins from now
+// on knows the new ones, and a checkpoint that is due by them is made at once. The
+// journal's own, and who is asked for free space, stay as Open had them. When folders
+// cannot be made, the old foldering stays, and that is the error. It is safe for
+// concurrent use.
+func (s *Spool) Tune(o Options) error {
+	was := s.options.Load()
+	o.Journal, o.Free = was.Journal, was.Free
+	o.setDefaults(s.journal.FrameLimit())
+	s.options.Store(&o)
+	s.space.mu.Lock()
+	s.space.asked = s.space.asked.Add(-spaceAge) // the next one asks with the new limits
+	s.space.mu.Unlock()
+	s.SetRecycle(o.Recycle)
+	s.wake()
+	return s.SetFoldering(o.Foldering)
+}
