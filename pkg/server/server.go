@@ -138,7 +138,7 @@ func (s *server) index(ctx context.Context) error {
 	defer close(s.read)
 	err := s.spool.Index(ctx, func(found []spool.Found, damage []error) { s.resume(ctx, found, damage) })
 	if err != nil {
-		return nil //nolint:nilerr // stopped: the next start reads on
+		return nil // stopped: the next start reads on
 	}
 	s.system.Log(ctx, serverlog.Major, "the Queue is read", "files", n, "took", time.Since(began).Round(time.Millisecond))
 	return nil

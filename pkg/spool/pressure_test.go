@@ -209,7 +209,9 @@ func TestTuneTakesEffectAtOnce(t *testing.T) {
 			t.Fatalf("files %v before their time", files)
 		}
 		o.Age, o.MinBytes, o.InlineLimit, o.Free = time.Second, 2<<20, 100, nil
-		s.Tune(o)
+		if err := s.Tune(o); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.Admit(); !errors.Is(err, spool.ErrSpace) {
 			t.Errorf("Admit = %v; want it closed by the new limit", err)
 		}
@@ -219,7 +221,9 @@ func TestTuneTakesEffectAtOnce(t *testing.T) {
 			t.Errorf("files %v, want that of the message", files)
 		}
 		o.Age = time.Hour
-		s.Tune(o)
+		if err := s.Tune(o); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := submit(s, lines(200), nil, ""); err != nil {
 			t.Fatal(err)
 		}
