@@ -220,7 +220,9 @@ func (b *bench) sample(ctx context.Context, srv *server, to *sink, in place, w w
 	if err := srv.Settle(ctx); err != nil {
 		return s, err
 	}
-	syscall.Sync() // what earlier runs left to be written
+	if err := b.site.Sync(); err != nil { // what earlier runs left to be written
+		return s, err
+	}
 	before, err := srv.CPU()
 	if err != nil {
 		return s, err

@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -99,5 +100,25 @@ func TestParseStatus(t *testing.T) {
 	}
 	if _, _, err := parseStatus("Name:\tkthread\n"); err == nil {
 		t.Error("parseStatus without memory = nil error")
+	}
+}
+
+func TestSiteInADirectory(t *testing.T) {
+	parent := t.TempDir()
+	s, err := Open(t.Context(), Plan{Dir: parent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(); err != nil {
+		t.Errorf("Sync: %v", err)
+	}
+	if forgotten, err := s.Forget(t.Context()); forgotten || err != nil {
+		t.Errorf("Forget = %v, %v; want false: the file system is not ours", forgotten, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(parent); len(left) > 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

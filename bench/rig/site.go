@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Site is the directory in which what is measured keeps what it writes.
@@ -130,6 +132,17 @@ func (s *Site) mount(ctx context.Context) error {
 func (s *Site) unmount() error {
 	_, err := tool(context.Background(), "umount", s.Dir)
 	return err
+}
+
+// Sync waits until everything is on the disk that was written to the file system of the
+// site, and to no other.
+func (s *Site) Sync() error {
+	d, err := os.Open(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return unix.Syncfs(int(d.Fd()))
 }
 
 // Forget makes the operating system forget what it has read of the site, as a reboot

@@ -66,27 +66,43 @@ func commits(*bench) (*table, measurement) {
 	}
 }
 
+// turns is how often the stores take turns within a measurement, so that whatever the
+// machine does meanwhile meets all of them.
+const turns = 8
+
 func (b *bench) commitRound(ctx context.Context, t *table, stores []*store) error {
 	for _, size := range payloads {
-		payload := make([]byte, size)
 		for _, n := range writerCount {
-			var bare float64
-			for _, s := range stores {
-				before := s.syncs()
-				end := time.Now().Add(time.Duration(b.seconds * float64(time.Second)))
-				got, err := crowd(ctx, n, until(end), func(int) error { return s.put(payload) })
-				if err != nil {
-					return fmt.Errorf("%s: %w", s.name, err)
-				}
-				if bare == 0 {
-					bare = got.rate()
-				}
-				t.add(commitCase(size, n, s.name), got.rate(), rig.Ratio(got.rate(), bare), got.p99(),
-					float64(s.syncs()-before)/float64(len(got.took)))
-				if err := s.tidy(); err != nil {
-					return err
-				}
+			if err := b.commitTurns(ctx, t, stores, size, n); err != nil {
+				return err
 			}
+		}
+	}
+	return nil
+}
+
+// commitTurns measures payloads of one size by so many writers.
+func (b *bench) commitTurns(ctx context.Context, t *table, stores []*store, size, writers int) error {
+	payload := make([]byte, size)
+	turn := time.Duration(b.seconds * float64(time.Second) / turns)
+	done, flushes := make([]tally, len(stores)), make([]int64, len(stores))
+	for range turns {
+		for i, s := range stores {
+			before := s.syncs()
+			got, err := crowd(ctx, writers, until(time.Now().Add(turn)), func(int) error { return s.put(payload) })
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			flushes[i] += s.syncs() - before
+			done[i].elapsed += got.elapsed
+			done[i].took = append(done[i].took, got.took...)
+		}
+	}
+	for i, s := range stores {
+		t.add(commitCase(size, writers, s.name), done[i].rate(), rig.Ratio(done[i].rate(), done[0].rate()), done[i].p99(),
+			float64(flushes[i])/float64(len(done[i].took)))
+		if err := s.tidy(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"strconv"
-	"syscall"
 	"time"
 
 	"cgq/pkg/disk"
@@ -40,7 +39,7 @@ func folders(*bench) (*table, measurement) {
 		defer remove()
 		var all []*forest
 		for _, n := range folderCounts {
-			f, err := plant(dir, n, forestBatches)
+			f, err := plant(dir, n, forestBatches, b.site.Sync)
 			if err != nil {
 				return err
 			}
@@ -85,6 +84,7 @@ func forestRound(ctx context.Context, t *table, all []*forest) error {
 type forest struct {
 	fs      *counted
 	close   func() error
+	sync    func() error // of the whole file system
 	folders int
 	batches int      // that are made in one measurement
 	present int      // files that lie there all the time
@@ -93,12 +93,12 @@ type forest struct {
 	image   []byte
 }
 
-func plant(dir string, folders, batches int) (*forest, error) {
+func plant(dir string, folders, batches int, sync func() error) (*forest, error) {
 	fs, closeFS, err := sub(dir, strconv.Itoa(folders))
 	if err != nil {
 		return nil, err
 	}
-	f := &forest{fs: fs, close: closeFS, folders: folders, batches: batches, image: letter(forestFile)}
+	f := &forest{fs: fs, close: closeFS, sync: sync, folders: folders, batches: batches, image: letter(forestFile)}
 	for _, d := range f.dirs() {
 		if err := fs.Mkdir(d); err != nil {
 			return nil, errors.Join(err, closeFS())
@@ -144,7 +144,9 @@ func (f *forest) grow(present int) error {
 
 // sample measures making files and taking them away.
 func (f *forest) sample(ctx context.Context, t *table, how string, takeAway func(context.Context) error) error {
-	syscall.Sync() // what was left to be written
+	if err := f.sync(); err != nil { // what was left to be written
+		return err
+	}
 	var syncs tally
 	begin := time.Now()
 	if err := f.make(ctx, &syncs); err != nil {

@@ -120,7 +120,7 @@ func TestStoresFlush(t *testing.T) {
 // However files are made and taken away, none is left, and the same lie there as before.
 func TestForest(t *testing.T) {
 	for _, folders := range []int{0, 10} {
-		f, err := plant(t.TempDir(), folders, 1)
+		f, err := plant(t.TempDir(), folders, 1, nothing)
 		if err != nil {
 			t.Fatal(err)
 		}
