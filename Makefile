@@ -11,7 +11,7 @@ LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: run test lint bench build install completions docs clean
+.PHONY: run test lint bench bench-store build install completions docs clean
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
@@ -52,6 +52,10 @@ $(LINT):
 bench: build ## cgqd beside Postfix and the floor: bench/README.md; BENCHFLAGS='-rounds 1'
 	$(GO) build -trimpath -o bin/ ./bench ./bench/floor
 	bin/bench $(BENCHFLAGS)
+
+bench-store: build ## journal, spool and restart beside their targets: bench/README.md; BENCHFLAGS='-only commits'
+	$(GO) build -trimpath -o bin/ ./bench/store
+	bin/store $(BENCHFLAGS)
 
 # What is built is not built again: this runs as root, who may have no Go.
 install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash),,completions) ## programs and completions under $(DESTDIR)$(PREFIX)

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"cgq/bench/rig"
 )
 
 // A contestant is a mail server that can be measured.
@@ -38,7 +40,7 @@ type place struct {
 
 // A server is a contestant that runs.
 type server struct {
-	*process
+	*rig.Process
 	out    string                             // the file with what it prints
 	queued func(context.Context) (int, error) // how many messages it has; nil: it cannot say
 }
@@ -52,11 +54,11 @@ func launch(ctx context.Context, in place, cmd *exec.Cmd) (*server, error) {
 	}
 	defer f.Close() // the child has its own
 	cmd.Stdout, cmd.Stderr = f, f
-	if s.process, err = startProcess(cmd); err != nil {
+	if s.Process, err = rig.StartProcess(cmd); err != nil {
 		return nil, err
 	}
-	if err := s.ready(ctx, in.port); err != nil {
-		s.kill()
+	if err := s.Ready(ctx, in.port); err != nil {
+		s.Kill()
 		return nil, fmt.Errorf("%w%s", err, s.lastWords())
 	}
 	return s, nil
@@ -100,45 +102,23 @@ func contestants(ctx context.Context, names []string, bin string) ([]contestant,
 	return all, nil
 }
 
-// program returns the full path of a program in bin.
-func program(bin, name string) (string, error) {
-	path, err := filepath.Abs(filepath.Join(bin, name))
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s: not built; run make bench, or name its directory with -bin: %w", name, err)
-	}
-	return path, nil
-}
-
-// ownVersion is the commit of the checkout that bench is run in, and that make bench
-// has built all programs from.
-func ownVersion() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "commit unknown"
-	}
-	return "commit " + strings.TrimSpace(string(out))
-}
-
 // floor is bench/floor.
 type floor struct{ path string }
 
 func newFloor(bin string) (floor, error) {
-	path, err := program(bin, "floor")
+	path, err := rig.Program(bin, "floor")
 	return floor{path}, err
 }
 
 func (floor) about() about {
 	how := "one log, group commit, no policy, no queue; 20 connections to the sink"
-	return about{"floor", ownVersion(), []string{how}}
+	return about{"floor", rig.OwnVersion(), []string{how}}
 }
 
 func (f floor) start(ctx context.Context, in place) (*server, error) {
-	args := []string{"-addr", address(in.port), "-log", filepath.Join(in.dir, "log")}
+	args := []string{"-addr", rig.Address(in.port), "-log", filepath.Join(in.dir, "log")}
 	if in.relay {
-		args = append(args, "-relay", address(in.next))
+		args = append(args, "-relay", rig.Address(in.next))
 	}
 	return launch(ctx, in, exec.Command(f.path, args...))
 }
@@ -147,24 +127,24 @@ func (f floor) start(ctx context.Context, in place) (*server, error) {
 type cgqd struct{ daemon, client string }
 
 func newCgqd(bin string) (c cgqd, err error) {
-	if c.daemon, err = program(bin, "cgqd"); err != nil {
+	if c.daemon, err = rig.Program(bin, "cgqd"); err != nil {
 		return c, err
 	}
-	c.client, err = program(bin, "cgq")
+	c.client, err = rig.Program(bin, "cgq")
 	return c, err
 }
 
 func (cgqd) about() about {
 	how := "as cgqd init writes them; relay: the sink; to measure acceptance, a port where nobody listens"
-	return about{"cgqd", ownVersion(), []string{how}}
+	return about{"cgqd", rig.OwnVersion(), []string{how}}
 }
 
 func (c cgqd) start(ctx context.Context, in place) (*server, error) {
 	base := filepath.Join(in.dir, "base")
 	init := exec.CommandContext(ctx, c.daemon, "init", "--base", base, "--domain", "bench.test",
-		"--smtp", address(in.port), "--relay", address(in.next))
+		"--smtp", rig.Address(in.port), "--relay", rig.Address(in.next))
 	if out, err := init.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("cgqd init: %w: %s", cause(ctx, err), bytes.TrimSpace(out))
+		return nil, fmt.Errorf("cgqd init: %w: %s", rig.Cause(ctx, err), bytes.TrimSpace(out))
 	}
 	s, err := launch(ctx, in, exec.Command(c.daemon, "--base", base))
 	if err != nil {

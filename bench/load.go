@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"time"
+
+	"cgq/bench/rig"
 )
 
 // A load is what the source sends in one measurement.
@@ -30,9 +31,9 @@ func (l load) run(ctx context.Context, port int, kept bool, to *sink, had int) e
 	if kept {
 		args = append(args, "-d")
 	}
-	cmd := exec.CommandContext(ctx, "smtp-source", append(args, address(port))...)
+	cmd := exec.CommandContext(ctx, "smtp-source", append(args, rig.Address(port))...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("smtp-source: %w: %s", cause(ctx, err), bytes.TrimSpace(out))
+		return fmt.Errorf("smtp-source: %w: %s", rig.Cause(ctx, err), bytes.TrimSpace(out))
 	}
 	if to == nil {
 		return nil
@@ -42,7 +43,7 @@ func (l load) run(ctx context.Context, port int, kept bool, to *sink, had int) e
 
 // A sink is a running smtp-sink, the next hop.
 type sink struct {
-	*process
+	*rig.Process
 	counts *os.File // what -c prints: "sess=1 quit=0 mesg=7\r", again and again
 }
 
@@ -60,15 +61,15 @@ func startSink(ctx context.Context, port int) (*sink, error) {
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "nobody") // it refuses to work as root
 	}
-	cmd := exec.Command("smtp-sink", append(args, address(port), "1000")...)
+	cmd := exec.Command("smtp-sink", append(args, rig.Address(port), "1000")...)
 	cmd.Stdout, cmd.Stderr = f, os.Stderr
-	p, err := startProcess(cmd)
+	p, err := rig.StartProcess(cmd)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	s := &sink{p, f}
-	if err := p.ready(ctx, port); err != nil {
+	if err := p.Ready(ctx, port); err != nil {
 		s.close()
 		return nil, fmt.Errorf("smtp-sink: %w", err)
 	}
@@ -76,7 +77,7 @@ func startSink(ctx context.Context, port int) (*sink, error) {
 }
 
 func (s *sink) close() {
-	s.kill()
+	s.Kill()
 	s.counts.Close()
 }
 
@@ -114,7 +115,7 @@ const stall = 30 * time.Second
 // wait returns when the sink has counted n messages.
 func (s *sink) wait(ctx context.Context, n int) error {
 	last, since := 0, time.Now()
-	return poll(ctx, 2*time.Millisecond, func() (done bool, err error) {
+	return rig.Poll(ctx, 2*time.Millisecond, func() (done bool, err error) {
 		got, err := s.count()
 		switch {
 		case err != nil || got >= n:
@@ -127,47 +128,3 @@ func (s *sink) wait(ctx context.Context, n int) error {
 		return false, nil
 	})
 }
-
-// poll asks every so often until done says so.
-func poll(ctx context.Context, every time.Duration, done func() (bool, error)) error {
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
-		if ok, err := done(); ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-t.C:
-		}
-	}
-}
-
-// cause says why ctx ended, where that is why err came.
-func cause(ctx context.Context, err error) error {
-	if c := context.Cause(ctx); c != nil {
-		return c
-	}
-	return err
-}
-
-// firstPort is below the ports that clients get, so that none of the many connections
-// of a run sits on a port that the next server needs.
-const firstPort = 21000
-
-// port finds a free port; each is used for one server only.
-func (b *bench) port() (int, error) {
-	for ; b.ports < firstPort+5000; b.ports++ {
-		l, err := net.Listen("tcp", address(b.ports))
-		if err != nil {
-			continue
-		}
-		l.Close()
-		b.ports++
-		return b.ports - 1, nil
-	}
-	return 0, errors.New("no free port on 127.0.0.1 from 21000 to 25999")
-}
-
-func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

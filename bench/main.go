@@ -19,6 +19,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"cgq/bench/rig"
 )
 
 // A workload is one of the four things that are measured.
@@ -88,6 +90,9 @@ func main() {
 	}
 }
 
+// imageGiB is the size of the file system made for the measurement.
+const imageGiB = 4
+
 // run measures what o asks for, prints the report and writes it.
 func run(ctx context.Context, o options) (err error) {
 	chosen, err := choose(o.only)
@@ -98,27 +103,27 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	site, err := openSite(ctx, o.dir, o.image)
+	site, err := rig.Open(ctx, rig.Plan{Dir: o.dir, ImageDir: o.image, GiB: imageGiB})
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if e := site.close(); err == nil {
+		if e := site.Close(); err == nil {
 			err = e
 		}
 	}()
-	r := report{Started: time.Now().UTC().Truncate(time.Second), Load: o.load, Machine: thisMachine(site)}
+	r := report{Started: time.Now().UTC().Truncate(time.Second), Load: o.load, Machine: rig.ThisMachine(site)}
 	for _, c := range servers {
 		r.Servers = append(r.Servers, c.about())
 	}
 	r.preamble(os.Stdout)
-	b := bench{site: site, load: o.load, ports: firstPort}
+	b := bench{site: site, load: o.load}
 	if err := b.rounds(ctx, &r, o.rounds, chosen, servers); err != nil {
 		return err
 	}
 	r.conclude()
 	r.tables(os.Stdout)
-	return r.write(o.json)
+	return rig.WriteJSON(o.json, r)
 }
 
 func choose(names []string) ([]workload, error) {
@@ -135,16 +140,16 @@ func choose(names []string) ([]workload, error) {
 
 // A bench measures at a site.
 type bench struct {
-	site  *site
+	site  *rig.Site
 	load  load
-	ports int // the next that may be free
+	ports rig.Ports
 	runs  int
 }
 
 // rounds measures every workload with every server in turn, n times, into r.
 func (b *bench) rounds(ctx context.Context, r *report, n int, chosen []workload, servers []contestant) error {
 	for round := range n {
-		q, err := quiet(ctx)
+		q, err := rig.Quiet(ctx)
 		if err != nil {
 			return err
 		}
@@ -172,11 +177,11 @@ func (b *bench) measure(ctx context.Context, c contestant, w workload) (s sample
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %v", limit))
 	defer cancel()
 	b.runs++
-	in := place{dir: filepath.Join(b.site.dir, fmt.Sprintf("%s-%d", c.about().Name, b.runs)), relay: w.relay}
-	if in.port, err = b.port(); err != nil {
+	in := place{dir: filepath.Join(b.site.Dir, fmt.Sprintf("%s-%d", c.about().Name, b.runs)), relay: w.relay}
+	if in.port, err = b.ports.Next(); err != nil {
 		return s, err
 	}
-	if in.next, err = b.port(); err != nil {
+	if in.next, err = b.ports.Next(); err != nil {
 		return s, err
 	}
 	if err := os.Mkdir(in.dir, 0o755); err != nil {
@@ -195,7 +200,7 @@ func (b *bench) measure(ctx context.Context, c contestant, w workload) (s sample
 		return s, err
 	}
 	defer func() {
-		if e := srv.stop(); err == nil {
+		if e := srv.Stop(); err == nil {
 			err = e
 		}
 		if err != nil {
@@ -212,11 +217,13 @@ func (b *bench) sample(ctx context.Context, srv *server, to *sink, in place, w w
 	if err := warm.run(ctx, in.port, w.kept, to, 0); err != nil {
 		return s, fmt.Errorf("warming up: %w", err)
 	}
-	if err := srv.settle(ctx); err != nil {
+	if err := srv.Settle(ctx); err != nil {
 		return s, err
 	}
-	syscall.Sync() // what earlier runs left to be written
-	before, err := srv.cpu()
+	if err := b.site.Sync(); err != nil { // what earlier runs left to be written
+		return s, err
+	}
+	before, err := srv.CPU()
 	if err != nil {
 		return s, err
 	}
@@ -225,14 +232,14 @@ func (b *bench) sample(ctx context.Context, srv *server, to *sink, in place, w w
 		return s, err
 	}
 	s.Seconds = time.Since(begin).Seconds()
-	clocked, err := srv.cpu()
+	clocked, err := srv.CPU()
 	if err != nil {
 		return s, err
 	}
-	if err := srv.settle(ctx); err != nil {
+	if err := srv.Settle(ctx); err != nil {
 		return s, err
 	}
-	all, err := srv.cpu()
+	all, err := srv.CPU()
 	if err != nil {
 		return s, err
 	}

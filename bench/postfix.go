@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"cgq/bench/rig"
 )
 
 // postfix is a private instance of the installed Postfix: its own configuration, queue,
@@ -103,7 +105,7 @@ func (p postfix) start(ctx context.Context, in place) (*server, error) {
 	}
 	// check makes the directories of the queue.
 	if out, err := exec.CommandContext(ctx, "postfix", "-c", conf, "check").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("postfix check: %w: %s", cause(ctx, err), bytes.TrimSpace(out))
+		return nil, fmt.Errorf("postfix check: %w: %s", rig.Cause(ctx, err), bytes.TrimSpace(out))
 	}
 	s, err := launch(ctx, in, exec.Command(p.master, "-c", conf, "-d"))
 	if err != nil {

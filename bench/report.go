@@ -1,24 +1,24 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"cgq/bench/rig"
 )
 
 // A report is all that one run found; its JSON is the file.
 type report struct {
-	Started   time.Time `json:"started"`
-	Load      load      `json:"load"`
-	Machine   machine   `json:"machine"`
-	Before    []calm    `json:"second_before_each_round"`
-	Servers   []about   `json:"servers"`
-	Workloads []table   `json:"workloads"`
+	Started   time.Time   `json:"started"`
+	Load      load        `json:"load"`
+	Machine   rig.Machine `json:"machine"`
+	Before    []rig.Calm  `json:"second_before_each_round"`
+	Servers   []about     `json:"servers"`
+	Workloads []table     `json:"workloads"`
 }
 
 // A table is one workload and how all did in it.
@@ -73,7 +73,7 @@ func (r *report) conclude() {
 				rates = append(rates, s.rate(r.Load.Messages))
 				cpu = append(cpu, s.CPU*1000/float64(r.Load.Messages))
 			}
-			o.Rate, o.CPU = median(rates), median(cpu)
+			o.Rate, o.CPU = rig.Median(rates), rig.Median(cpu)
 			switch o.Server {
 			case "floor":
 				floor = o.Rate
@@ -83,26 +83,9 @@ func (r *report) conclude() {
 		}
 		for i := range t.Rows {
 			o := &t.Rows[i]
-			o.OfFloor, o.OfPostfix = ratio(o.Rate, floor), ratio(o.Rate, postfix)
+			o.OfFloor, o.OfPostfix = rig.Ratio(o.Rate, floor), rig.Ratio(o.Rate, postfix)
 		}
 	}
-}
-
-// median is the middle of v, or the mean of the two in the middle.
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
-// ratio is a/b, and 0 where there is no b.
-func ratio(a, b float64) float64 {
-	if b == 0 {
-		return 0
-	}
-	return a / b
 }
 
 // preamble prints what the figures will hold for.
@@ -148,13 +131,4 @@ func (o row) eachRound(messages int) string {
 		all = append(all, fmt.Sprintf("%.0f", s.rate(messages)))
 	}
 	return strings.Join(all, " ")
-}
-
-// write puts the report into the file path as JSON.
-func (r *report) write(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
 }

@@ -6,29 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-func TestMedian(t *testing.T) {
-	for _, tt := range []struct {
-		in   []float64
-		want float64
-	}{
-		{nil, 0},
-		{[]float64{7}, 7},
-		{[]float64{9, 1, 5}, 5},
-		{[]float64{4, 1, 100, 2}, 3},
-	} {
-		before := append([]float64(nil), tt.in...)
-		if got := median(tt.in); got != tt.want {
-			t.Errorf("median(%v) = %v, want %v", tt.in, got, tt.want)
-		}
-		for i := range before {
-			if tt.in[i] != before[i] {
-				t.Errorf("median changed its argument from %v to %v", before, tt.in)
-			}
-		}
-	}
-}
+	"cgq/bench/rig"
+)
 
 // twoRounds has the floor, cgqd and Postfix in one workload and cgqd alone in another.
 func twoRounds() *report {
@@ -64,7 +44,7 @@ relay-kept: accepted, durable, relayed; connections kept
 
 func TestReportFileHasTheFigures(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "last.json")
-	if err := twoRounds().write(path); err != nil {
+	if err := rig.WriteJSON(path, twoRounds()); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)

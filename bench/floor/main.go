@@ -17,6 +17,8 @@ import (
 	"log"
 	"net"
 	"os"
+
+	"cgq/bench/ring"
 )
 
 func main() {
@@ -39,11 +41,11 @@ func run(addr, path, relay string, out int) error {
 		return fmt.Errorf("the message log (-log FILE): %w", err)
 	}
 	defer f.Close()
-	ring, err := newRing(f, 64<<20)
+	kept, err := ring.New(f, 64<<20)
 	if err != nil {
 		return err
 	}
-	s := newServer(ring)
+	s := newServer(kept)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err

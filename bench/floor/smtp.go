@@ -9,6 +9,8 @@ import (
 	"net"
 	"strings"
 	"sync"
+
+	"cgq/bench/ring"
 )
 
 // A message is what is kept and sent on: text as it came over the wire, dot-stuffed,
@@ -19,12 +21,12 @@ type message struct {
 }
 
 type server struct {
-	ring  *ring
+	ring  *ring.Ring
 	queue chan *message // nil: nothing is sent on
 	used  sync.Pool     // of *message, for the room in their texts
 }
 
-func newServer(r *ring) *server {
+func newServer(r *ring.Ring) *server {
 	return &server{ring: r, used: sync.Pool{New: func() any { return &message{text: make([]byte, 0, 8<<10)} }}}
 }
 
@@ -88,7 +90,7 @@ func (s *server) accept(in *bufio.Reader, m *message) error {
 		}
 		start = err == nil
 	}
-	if err := s.ring.commit(m.text); err != nil {
+	if err := s.ring.Commit(m.text); err != nil {
 		return err
 	}
 	if s.queue == nil {

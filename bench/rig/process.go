@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bufio"
@@ -16,18 +16,19 @@ import (
 	"time"
 )
 
-// A process is a server that we started, in a process group of its own.
-type process struct {
+// A Process is a server that we started, in a process group of its own.
+type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended; then cmd.ProcessState says how
 }
 
-func startProcess(cmd *exec.Cmd) (*process, error) {
+// StartProcess starts cmd.
+func StartProcess(cmd *exec.Cmd) (*Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	p := &Process{cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // ProcessState has it
@@ -35,17 +36,17 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// ready returns when an SMTP greeting comes from port.
-func (p *process) ready(ctx context.Context, port int) error {
+// Ready returns when an SMTP greeting comes from port.
+func (p *Process) Ready(ctx context.Context, port int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no greeting after a minute"))
 	defer cancel()
-	return poll(ctx, 10*time.Millisecond, func() (bool, error) {
+	return Poll(ctx, 10*time.Millisecond, func() (bool, error) {
 		select {
 		case <-p.done:
 			return false, fmt.Errorf("%s ended at once: %s", filepath.Base(p.cmd.Path), p.cmd.ProcessState)
 		default:
 		}
-		c, err := net.Dial("tcp", address(port))
+		c, err := net.Dial("tcp", Address(port))
 		if err != nil {
 			return false, nil // not listening yet
 		}
@@ -66,33 +67,33 @@ func (p *process) ready(ctx context.Context, port int) error {
 	})
 }
 
-// stop asks the process to end, and insists after a while.
-func (p *process) stop() error {
+// Stop asks the process to end, and insists after a while.
+func (p *Process) Stop() error {
 	select {
 	case <-p.done:
 		return fmt.Errorf("%s has ended by itself: %s", filepath.Base(p.cmd.Path), p.cmd.ProcessState)
 	default:
 	}
-	defer p.kill()
+	defer p.Kill()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	select {
 	case <-p.done:
 		return nil
-	case <-time.After(30 * time.Second):
-		return fmt.Errorf("%s did not stop within 30 s of SIGTERM", filepath.Base(p.cmd.Path))
+	case <-time.After(2 * time.Minute):
+		return fmt.Errorf("%s did not stop within 2 minutes of SIGTERM", filepath.Base(p.cmd.Path))
 	}
 }
 
-// kill ends what is left of the process group, and returns when our child is gone.
-func (p *process) kill() {
+// Kill ends what is left of the process group, and returns when our child is gone.
+func (p *Process) Kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // ESRCH: nothing is left
 	<-p.done
 }
 
-// cpu is the time that the process and all it started have used so far.
-func (p *process) cpu() (time.Duration, error) {
+// CPU is the time that the process and all it started have used so far.
+func (p *Process) CPU() (time.Duration, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, err
@@ -115,12 +116,12 @@ func (p *process) cpu() (time.Duration, error) {
 	return treeTime(stats, p.cmd.Process.Pid), nil
 }
 
-// settle returns when the process has used next to nothing for a second: what it does
+// Settle returns when the process has used next to nothing for a second: what it does
 // after it has answered belongs to the messages, too.
-func (p *process) settle(ctx context.Context) error {
+func (p *Process) Settle(ctx context.Context) error {
 	last := time.Duration(-1)
-	return poll(ctx, time.Second, func() (bool, error) {
-		now, err := p.cpu()
+	return Poll(ctx, time.Second, func() (bool, error) {
+		now, err := p.CPU()
 		was := last
 		last = now
 		return was >= 0 && now-was <= 2*tick, err
@@ -173,4 +174,45 @@ func treeTime(stats map[int]procStat, root int) time.Duration {
 		}
 	}
 	return sum
+}
+
+// While polls as long as the process runs: its end is an error.
+func (p *Process) While(ctx context.Context, every time.Duration, done func() (bool, error)) error {
+	return Poll(ctx, every, func() (bool, error) {
+		if ok, err := done(); ok || err != nil {
+			return ok, err
+		}
+		select {
+		case <-p.done:
+			return false, fmt.Errorf("%s has ended: %s", filepath.Base(p.cmd.Path), p.cmd.ProcessState)
+		default:
+			return false, nil
+		}
+	})
+}
+
+// Memory is what the process has in memory, at most so far and now, in bytes.
+func (p *Process) Memory() (peak, now int64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	return parseStatus(string(text))
+}
+
+// parseStatus reads VmHWM and VmRSS of /proc/PID/status: proc(5).
+func parseStatus(text string) (peak, now int64, err error) {
+	for name, to := range map[string]*int64{"VmHWM:": &peak, "VmRSS:": &now} {
+		_, rest, ok := strings.Cut(text, "\n"+name)
+		f := strings.Fields(rest)
+		if !ok || len(f) < 2 || f[1] != "kB" {
+			return 0, 0, fmt.Errorf("no %s in kB in %q", name, text)
+		}
+		kib, err := strconv.ParseInt(f[0], 10, 64)
+		if err != nil {
+			return 0, 0, err
+		}
+		*to = kib << 10
+	}
+	return peak, now, nil
 }

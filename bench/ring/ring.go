@@ -1,4 +1,6 @@
-package main
+// Package ring is the least log that many wait for together: what pkg/journal cannot
+// outrun. It reads nothing back, and starts over its oldest when it is full.
+package ring
 
 import (
 	"fmt"
@@ -7,9 +9,9 @@ import (
 	"syscall"
 )
 
-// A ring is a log over blocks that are written beforehand, so that making a commit
+// A Ring is a log over blocks that are written beforehand, so that making a commit
 // durable moves no metadata of the file system. It may be used concurrently.
-type ring struct {
+type Ring struct {
 	f    *os.File
 	size int64 // bytes that are written before it starts over its oldest
 
@@ -23,8 +25,8 @@ type ring struct {
 	err        error     // the first failure; the ring is over
 }
 
-// newRing prepares size bytes, a multiple of a megabyte, of the empty file f.
-func newRing(f *os.File, size int64) (*ring, error) {
+// New prepares size bytes, a multiple of a megabyte, of the empty file f.
+func New(f *os.File, size int64) (*Ring, error) {
 	zeros := make([]byte, 1<<20)
 	for off := int64(0); off < size; off += int64(len(zeros)) {
 		if _, err := f.WriteAt(zeros, off); err != nil {
@@ -34,14 +36,14 @@ func newRing(f *os.File, size int64) (*ring, error) {
 	if err := f.Sync(); err != nil {
 		return nil, fmt.Errorf("prepare the message log: %w", err)
 	}
-	r := &ring{f: f, size: size, filling: 1}
+	r := &Ring{f: f, size: size, filling: 1}
 	r.turned.L = &r.mu
 	return r, nil
 }
 
-// commit returns when b is on disk. Whoever finds nobody writing leads one commit for
+// Commit returns when b is on disk. Whoever finds nobody writing leads one commit for
 // all that wait; those who come meanwhile fill the next.
-func (r *ring) commit(b []byte) error {
+func (r *Ring) Commit(b []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fill = append(r.fill, b...)
@@ -56,7 +58,7 @@ func (r *ring) commit(b []byte) error {
 }
 
 // lead writes what has gathered. The mutex is held at entry and return, not between.
-func (r *ring) lead() {
+func (r *Ring) lead() {
 	b, number := r.fill, r.filling
 	if r.off+int64(len(b)) > r.size {
 		r.off = 0
@@ -71,4 +73,11 @@ func (r *ring) lead() {
 	r.mu.Lock()
 	r.idle, r.durable, r.leading, r.err = b, number, false, err
 	r.turned.Broadcast()
+}
+
+// Syncs is how many commits have been written, each with one fdatasync.
+func (r *Ring) Syncs() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.durable
 }

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A machine is what the figures hold for.
-type machine struct {
+// A Machine is what the figures hold for.
+type Machine struct {
 	Kernel     string `json:"kernel"`
 	CPU        string `json:"cpu"`
 	Cores      int    `json:"cores"`
@@ -22,13 +22,14 @@ type machine struct {
 	FileSystem string `json:"file_system"`
 }
 
-func thisMachine(s *site) machine {
-	return machine{
+// ThisMachine describes the machine and the site.
+func ThisMachine(s *Site) Machine {
+	return Machine{
 		Kernel:     "Linux " + firstLine("/proc/sys/kernel/osrelease"),
 		CPU:        cpuModel(readText("/proc/cpuinfo")),
 		Cores:      runtime.NumCPU(),
-		Directory:  s.about,
-		FileSystem: fileSystem(readText("/proc/self/mountinfo"), s.dir),
+		Directory:  s.About,
+		FileSystem: fileSystem(readText("/proc/self/mountinfo"), s.Dir),
 	}
 }
 
@@ -90,14 +91,14 @@ func journal(kind, device string) string {
 	return ", WITHOUT a journal"
 }
 
-// A calm is what else went on on the machine, in one second.
-type calm struct {
+// A Calm is what else went on on the machine, in one second.
+type Calm struct {
 	Requests int     `json:"disk_requests"` // reads and writes completed by all disks
 	KiB      int     `json:"disk_kib"`
 	Busy     float64 `json:"cpu_busy"` // part of all cores, 0 to 1
 }
 
-func (c calm) String() string {
+func (c Calm) String() string {
 	verdict := "quiet"
 	if c.Requests > 50 || c.Busy > 0.1 {
 		verdict = "NOT QUIET, take the figures with care"
@@ -106,24 +107,24 @@ func (c calm) String() string {
 		c.Requests, c.KiB, 100*c.Busy, verdict)
 }
 
-// quiet watches the machine for a second.
-func quiet(ctx context.Context) (calm, error) {
+// Quiet watches the machine for a second.
+func Quiet(ctx context.Context) (Calm, error) {
 	r0, s0 := diskUse(readText("/proc/diskstats"), partition)
 	busy0, all0, err := cpuUse(firstLine("/proc/stat"))
 	if err != nil {
-		return calm{}, err
+		return Calm{}, err
 	}
 	select {
 	case <-ctx.Done():
-		return calm{}, context.Cause(ctx)
+		return Calm{}, context.Cause(ctx)
 	case <-time.After(time.Second):
 	}
 	r1, s1 := diskUse(readText("/proc/diskstats"), partition)
 	busy1, all1, err := cpuUse(firstLine("/proc/stat"))
 	if err != nil {
-		return calm{}, err
+		return Calm{}, err
 	}
-	return calm{r1 - r0, (s1 - s0) / 2, float64(busy1-busy0) / float64(max(1, all1-all0))}, nil
+	return Calm{r1 - r0, (s1 - s0) / 2, float64(busy1-busy0) / float64(max(1, all1-all0))}, nil
 }
 
 // diskUse sums requests and sectors of 512 bytes over the disks in a text in the form of
