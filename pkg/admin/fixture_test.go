@@ -94,7 +94,7 @@ func newHouse(t *testing.T) *house {
 		return kernel.Plan{Limits: queue.Limits{Channels: 10, QueueChannels: 1}, Retry: []time.Duration{24 * time.Hour}}
 	}, kernel.Logs{Queue: quiet, Dequeuer: quiet}, h.hands)
 	s := &admin.Server{Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
-		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Base: base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
+		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Backup: h.spool.Backup, Base: base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State:     func() string { return h.state },
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
@@ -173,7 +173,7 @@ func (h *house) delay(t *testing.T, module, name string, until time.Time, why st
 	if _, err := h.spool.Act(nil, []spool.Standing{stand}); err != nil {
 		t.Fatal(err)
 	}
-	h.kernel.RestoreDelays(map[string]string{stand.Key: stand.Value}, time.Now())
+	h.kernel.RestoreStanding(map[string]string{stand.Key: stand.Value}, time.Now())
 }
 
 // till is a time to wait for, to the millisecond, as facts keep it.

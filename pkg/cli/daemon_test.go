@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -32,6 +34,10 @@ type daemon struct {
 	logs     control.LogQuery
 	created  string
 	deleted  []control.AccountAct
+	archive  string
+	backup   control.Backup
+	holds    []control.HoldRow
+	freed    []control.HoldAct
 }
 
 // full is a daemon with three queues.
@@ -66,6 +72,12 @@ func full() *daemon {
 			},
 		},
 		outcome: control.Outcome{Matched: 1, Changed: 1, Messages: 1},
+		archive: strings.Repeat("archive\n", 30_000),
+		backup:  control.Backup{Messages: 412, Bytes: 240_000},
+		holds: []control.HoldRow{
+			{Name: "restored", Messages: 412, Since: ago(2 * time.Hour), Reason: "restored from the backup of 2026-11-22 03:00:00 UTC"},
+			{ID: 4711, Messages: 1, Reason: "facts before number 3 are lost " + hostile},
+		},
 	}
 }
 
@@ -148,6 +160,18 @@ func (d *daemon) handleRest(m *control.Mux) {
 		func(context.Context, control.Actor, control.StatQuery) iter.Seq2[control.Element, error] {
 			return stream([]control.Element{{Name: "numQueuedMessages", Value: 416}}, d.err)
 		})
+	control.HandleDownload(m, control.QueueBackup,
+		func(_ context.Context, _ control.Actor, _ control.Nothing, w io.Writer) (control.Backup, error) {
+			_, err := io.WriteString(w, d.archive)
+			return d.backup, errors.Join(err, d.err)
+		})
+	control.HandleRows(m, control.HoldList, func(context.Context, control.Actor, control.Nothing) iter.Seq2[control.HoldRow, error] {
+		return stream(d.holds, d.err)
+	})
+	control.Handle(m, control.HoldRemove, func(_ context.Context, _ control.Actor, in control.HoldAct) (control.Outcome, error) {
+		d.freed = append(d.freed, in)
+		return d.outcome, d.err
+	})
 	control.HandleRows(m, control.Listeners,
 		func(context.Context, control.Actor, control.Nothing) iter.Seq2[control.Listener, error] {
 			return stream([]control.Listener{{Role: "mx", Address: "127.0.0.1:43211"}}, d.err)

@@ -49,7 +49,9 @@ func (o *OS) truncate(name string) (File, error) {
 
 // Open implements [FS]. A root resolves links below itself, whatever the flags say:
 // so what the name stands for is looked at first, and the file must be that.
-func (o *OS) Open(name string) (File, error) {
+func (o *OS) Open(name string) (File, error) { return o.open(name, os.O_RDWR) }
+
+func (o *OS) open(name string, mode int) (File, error) {
 	is, err := o.root.Lstat(name)
 	if err != nil {
 		return nil, err
@@ -57,7 +59,7 @@ func (o *OS) Open(name string) (File, error) {
 	if !is.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
 	}
-	f, err := o.root.OpenFile(name, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := o.root.OpenFile(name, mode|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err // not f: a nil *os.File in an interface is not nil
 	}

@@ -107,7 +107,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 		s.system.Error("damaged: " + damage.Error())
 	}
 	s.assemble()
-	s.kernel.RestoreDelays(s.spool.Standing(), time.Now())
+	s.kernel.RestoreStanding(s.spool.Standing(), time.Now())
 	for _, m := range found.Messages {
 		s.enqueuer.Resume(ctx, m)
 	}
@@ -165,7 +165,7 @@ func (s *server) assemble() {
 	s.stats.Gauge("journalFilledPercent", func() int64 { return int64(100 * s.spool.Load().Journal) })
 	s.stats.Gauge("journalClosedSegments", func() int64 { return int64(s.spool.Load().Closed) })
 	s.stats.Gauge("spoolYoungBytes", func() int64 { return s.spool.Load().Young })
-	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open,
+	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Backup: s.spool.Backup,
 		Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))

@@ -277,6 +277,7 @@ func (d *Draft) try(share journal.Share, parents []fact.Change, kind journal.Kin
 		return 0, s.freed, err
 	}
 	m.oldest = n
+	s.since(d.ID, -1)
 	s.messages[d.ID], s.unfiled[d.ID] = m, m
 	s.young += int64(len(m.image))
 	if s.young >= s.options.Memory {

@@ -76,8 +76,16 @@ func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
 
 // Open recovers the spool in dir. When it returns a spool, the journal holds
 // standing things alone and the files are the whole truth. A file or segment of a
-// newer version is an error, and nothing is touched.
+// newer version is an error, and nothing is touched; so is half a backup
+// ([ErrUnfinished]).
 func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
+	if err := finished(fsys, dir); err != nil {
+		return nil, nil, err
+	}
+	return open(fsys, dir, o, log)
+}
+
+func open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
 	r := recovery(fsys, dir, log)
 	dirs := []string{r.journals(), r.damaged()}
 	for nn := range folders {

@@ -105,6 +105,7 @@ type Spool struct {
 	space    meter
 
 	checkpoint sync.Mutex // one at a time; taken before mu
+	listing    sync.Mutex // one backup makes its list; taken before mu
 
 	mu       sync.Mutex
 	err      error // sticky, after a failed sync of a directory
@@ -117,9 +118,10 @@ type Spool struct {
 	messages map[mail.ID]*message
 	unfiled  map[mail.ID]*message // those of which the journal says what no file says
 	standing map[string]standing
-	gone     map[mail.ID]bool // a file may still have the name
-	unsynced map[string]bool  // directories in which names have changed
-	freed    chan struct{}    // closed and replaced when a checkpoint has made room
+	gone     map[mail.ID]bool  // a file may still have the name
+	unsynced map[string]bool   // directories in which names have changed
+	freed    chan struct{}     // closed and replaced when a checkpoint has made room
+	cut      map[mail.ID]int32 // see since; nil: no list is being made
 }
 
 // Identity names this spool among all spools, for ever. It has no spaces and
