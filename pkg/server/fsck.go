@@ -284,7 +284,7 @@ func hold(base string) (*held, error) {
 	}
 	h := &held{base: base, fs: fsys, release: fsys.Close}
 	if h.config, err = load(fsys); err != nil {
-		return nil, errors.Join(fmt.Errorf("settings:\n%w", err), h.release())
+		return nil, errors.Join(fmt.Errorf("settings: %w", err), h.release())
 	}
 	as, err := lookUp(h.config.General.User)
 	if err == nil {

@@ -193,6 +193,9 @@ func verify(f io.ReaderAt, id mail.ID, size int64) (whole bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if size-end > maxFacts {
+		return false, fmt.Errorf("message %d: %w: %d bytes of facts", id, ErrDamaged, size-end)
+	}
 	env := make([]byte, textAt-headSize)
 	tail := make([]byte, size-end)
 	if err := errors.Join(readAt(f, env, int64(headSize)), readAt(f, tail, end)); err != nil {

@@ -261,6 +261,9 @@ func (r *recovering) readFile(id mail.ID, name string) (*candidate, error) {
 		return nil, fmt.Errorf("message %d: %w: its check sum is wrong", id, ErrDamaged)
 	}
 	fi.env, fi.start = keep.b[:h.textAt-headSize], keep.b[h.textAt-headSize:]
+	if size-end > maxFacts {
+		return nil, fmt.Errorf("message %d: %w: %d bytes of facts", id, ErrDamaged, size-end)
+	}
 	tail := make([]byte, size-end)
 	if n, err := f.ReadAt(tail, end); err != nil && (err != io.EOF || n < len(tail)) {
 		return nil, err
