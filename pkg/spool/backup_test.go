@@ -371,6 +371,41 @@ func TestRestoreIsWholeOrNot(t *testing.T) {
 	}
 }
 
+// What one restore has left does not mix with the next, of another backup.
+func TestRestoreBeginsAnew(t *testing.T) {
+	s := varied(t, crashdisk.New(-1))
+	b, _ := backup(t, s)
+	s.Close()
+	other := open(t, crashdisk.New(-1), small)
+	var last mail.ID
+	for n := range 20 {
+		id, err := submit(other, fmt.Sprint("other ", n), nil, "")
+		if last = id; errors.Join(err, other.Empty()) != nil {
+			t.Fatal(err)
+		}
+	}
+	c, _ := backup(t, other)
+	other.Close()
+	d := crashdisk.New(-1)
+	d.Fail(func(op, name string) error {
+		if op == "syncdir" && name == fmt.Sprintf("Queue/%02d", last%100) { // all files have their names
+			return errors.New("interrupted")
+		}
+		return nil
+	})
+	if err := spool.Restore(d, "Queue", small, archive(t, c), discard()); err == nil || len(d.Files(".msg")) == 0 {
+		t.Fatalf("Restore = %v, %d files", err, len(d.Files(".msg")))
+	}
+	d.Fail(nil)
+	a := archive(t, b)
+	if err := spool.Restore(d, "Queue", small, a, discard()); err != nil {
+		t.Fatal(err)
+	}
+	if what, err := standsAs(d, a); what != "whole" || err != nil {
+		t.Errorf("it is %s, %v", what, err)
+	}
+}
+
 // standsAs is what a start makes of half a restore.
 func standsAs(d *crashdisk.Disk, a *spool.Archive) (string, error) {
 	_, err1 := spool.Inspect(d, "Queue")
@@ -393,7 +428,7 @@ func standsAs(d *crashdisk.Disk, a *spool.Archive) (string, error) {
 func TestBackupUnderLoad(t *testing.T) {
 	d := crashdisk.New(-1)
 	s := open(t, d, spool.Options{Journal: journal.Options{SegmentSize: 4 << 20, Segments: 8}, InlineLimit: 1000})
-	const stay = 3000 // more than are listed under one lock
+	const stay = 2200 // more than are listed under one lock
 	ids := make([]mail.ID, stay)
 	var fill sync.WaitGroup
 	for g := range 4 {
@@ -409,7 +444,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	fill.Wait()
 	var archives [][]byte
-	for round := range 4 {
+	for round := range 3 {
 		var load sync.WaitGroup
 		load.Go(func() { actAlot(t, s, ids, round) })
 		load.Go(func() {

@@ -24,7 +24,7 @@ func accepted(t testing.TB, s *Spool, facts ...fact.Fact) mail.ID {
 
 // Whatever happens while the list is made, it shows the instant at which it was begun.
 func TestListShowsOneInstant(t *testing.T) {
-	s, _, err := Open(crashdisk.New(-1), "Queue", Options{}, slog.New(slog.DiscardHandler))
+	s, _, err := Open(crashdisk.New(-1), "Queue", Options{Journal: journal.Options{SegmentSize: 256 << 10}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
