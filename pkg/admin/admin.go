@@ -14,6 +14,7 @@ import (
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
 	"cgq/pkg/serverlog"
+	"cgq/pkg/spool"
 	"cgq/pkg/stats"
 )
 
@@ -24,6 +25,7 @@ type Server struct {
 	Log       *serverlog.Log
 	Stats     *stats.Set
 	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
+	Backup    func(context.Context, io.Writer) (spool.Archived, error)
 	Listeners func() []control.Listener
 	Read      <-chan struct{} // closed when a start has read the Queue, or was stopped
 	Unread    func() int      // messages that it has not read yet
@@ -41,9 +43,12 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.Handle(m, control.QueueShow, s.queueShow)
 	control.Handle(m, control.QueueRelease, s.queueRelease)
 	control.Handle(m, control.QueueReject, s.reject)
+	control.HandleDownload(m, control.QueueBackup, s.queueBackup)
 	control.HandleRows(m, control.MessageList, s.messageList)
 	control.Handle(m, control.MessageShow, s.messageShow)
 	control.Handle(m, control.MessageReject, s.reject)
+	control.HandleRows(m, control.HoldList, s.holdList)
+	control.Handle(m, control.HoldRemove, s.holdRemove)
 	control.HandleLasting(m, control.LogTail, s.logTail)
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)

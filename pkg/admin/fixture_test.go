@@ -114,7 +114,7 @@ func empty(t *testing.T) (*house, disk.FS) {
 func (h *house) begin(t *testing.T, fsys disk.FS) {
 	t.Helper()
 	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
-		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
+		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
@@ -192,7 +192,7 @@ func (h *house) delay(t *testing.T, module, name string, until time.Time, why st
 	if _, err := h.spool.Act(nil, []spool.Standing{stand}); err != nil {
 		t.Fatal(err)
 	}
-	h.kernel.RestoreDelays(map[string]string{stand.Key: stand.Value}, time.Now())
+	h.kernel.RestoreStanding(map[string]string{stand.Key: stand.Value}, time.Now())
 }
 
 // till is a time to wait for, to the millisecond, as facts keep it.

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -35,6 +37,10 @@ type daemon struct {
 	checks   []control.CheckItem
 	asked    control.CheckQuery
 	slow     bool // a check is never answered
+	archive  string
+	backup   control.Backup
+	holds    []control.HoldRow
+	freed    []control.HoldAct
 }
 
 // full is a daemon with three queues.
@@ -69,6 +75,12 @@ func full() *daemon {
 			},
 		},
 		outcome: control.Outcome{Matched: 1, Changed: 1, Messages: 1},
+		archive: strings.Repeat("archive\n", 30_000),
+		backup:  control.Backup{Messages: 412, Bytes: 240_000},
+		holds: []control.HoldRow{
+			{Name: "restored", Messages: 412, Since: ago(2 * time.Hour), Reason: "restored from the backup of 2026-11-22 03:00:00 UTC"},
+			{ID: 4711, Messages: 1, Reason: "facts before number 3 are lost " + hostile},
+		},
 	}
 }
 
@@ -159,6 +171,18 @@ func (d *daemon) handleRest(m *control.Mux) {
 			d.asked = in
 			return stream(d.checks, d.err)
 		})
+	control.HandleDownload(m, control.QueueBackup,
+		func(_ context.Context, _ control.Actor, _ control.Nothing, w io.Writer) (control.Backup, error) {
+			_, err := io.WriteString(w, d.archive)
+			return d.backup, errors.Join(err, d.err)
+		})
+	control.HandleRows(m, control.HoldList, func(context.Context, control.Actor, control.Nothing) iter.Seq2[control.HoldRow, error] {
+		return stream(d.holds, d.err)
+	})
+	control.Handle(m, control.HoldRemove, func(_ context.Context, _ control.Actor, in control.HoldAct) (control.Outcome, error) {
+		d.freed = append(d.freed, in)
+		return d.outcome, d.err
+	})
 	control.HandleRows(m, control.Listeners,
 		func(context.Context, control.Actor, control.Nothing) iter.Seq2[control.Listener, error] {
 			return stream([]control.Listener{{Role: "mx", Address: "127.0.0.1:43211"}}, d.err)

@@ -57,7 +57,7 @@ func missing(err error) bool {
 	}
 	switch e.Kind {
 	case control.KindNoSuchQueue, control.KindNoSuchMessage, control.KindNoSuchAccount,
-		control.KindNoSuchDomain, control.KindNoSuchElement:
+		control.KindNoSuchDomain, control.KindNoSuchElement, control.KindNoSuchHold:
 		return true
 	}
 	return false

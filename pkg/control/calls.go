@@ -18,12 +18,20 @@ var (
 	QueueReject = Call[Act, Outcome]{"queue/reject", Reject,
 		"Reject Host Queue: fails what is not being processed; counts recipients"}
 
+	QueueBackup = Download[Nothing, Backup]{"queue/backup", View,
+		"an archive of the whole Queue at one instant, for cgqd restore"}
+
 	MessageList = Stream[Selection, MessageRow]{"message/list", Monitor,
 		"the messages that match, a row for each host queue that a message is in, sorted by id"}
 	MessageShow = Call[MessageID, Message]{"message/show", Monitor,
 		"one message with its active recipients"}
 	MessageReject = Call[Act, Outcome]{"message/reject", Reject,
 		"Reject Message: fails what is not being processed; counts recipients"}
+
+	HoldList = Stream[Nothing, HoldRow]{"hold/list", Monitor,
+		"the holds that have a name, then the messages that are held because of damage"}
+	HoldRemove = Call[HoldAct, Outcome]{"hold/remove", Release,
+		"takes a hold away, so that its messages go; counts messages"}
 
 	LogTail = Stream[LogQuery, LogLine]{"log/tail", Monitor,
 		"the last lines of the Server Log, and what comes after them"}

@@ -20,9 +20,9 @@ import (
 // which nobody listens on: the daemon has to be started.
 var ErrNoDaemon = errors.New("no daemon")
 
-// ErrCutOff is matched by the error behind the last row of a list that ended
-// without saying so: there may be more rows.
-var ErrCutOff = errors.New("the list was cut off")
+// ErrCutOff is matched by the error behind the last row of a list, or the last byte of
+// a download, that ended without saying so: there may be more.
+var ErrCutOff = errors.New("the answer was cut off")
 
 // maxRow is how many bytes a row may have.
 const maxRow = 16 << 20
@@ -126,6 +126,15 @@ func (last lastRow) check(path string, got int) error {
 
 // post sends a request and returns the body of an answer that is not an error.
 func (cl *Client) post(ctx context.Context, path string, in any) (io.ReadCloser, error) {
+	res, err := cl.request(ctx, path, in)
+	if err != nil {
+		return nil, err
+	}
+	return res.Body, nil
+}
+
+// request sends a request and returns an answer that is not an error.
+func (cl *Client) request(ctx context.Context, path string, in any) (*http.Response, error) {
 	b, err := json.Marshal(in)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -149,7 +158,7 @@ func (cl *Client) post(ctx context.Context, path string, in any) (io.ReadCloser,
 		return nil, fmt.Errorf("%s: no answer: %w", path, err)
 	}
 	if res.StatusCode == http.StatusOK {
-		return res.Body, nil
+		return res, nil
 	}
 	defer res.Body.Close()
 	e := new(Error)

@@ -46,7 +46,7 @@ func (o *OS) Create(name string) (File, error) {
 }
 
 func (o *OS) truncate(name string) (File, error) {
-	f, err := o.open(name)
+	f, err := o.open(name, unix.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -58,15 +58,15 @@ func (o *OS) truncate(name string) (File, error) {
 
 // Open implements [FS].
 func (o *OS) Open(name string) (File, error) {
-	f, err := o.open(name)
+	f, err := o.open(name, unix.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-func (o *OS) open(name string) (*osFile, error) {
-	f, err := o.openAs(name, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+func (o *OS) open(name string, mode int) (*osFile, error) {
+	f, err := o.openAs(name, mode|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	switch {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO): // a link, a directory, a socket
 		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}

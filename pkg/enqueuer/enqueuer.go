@@ -224,8 +224,11 @@ func discarded(rcpt int, at time.Time) fact.Settled {
 // Resume resubmits a message that a start has found (chapter: When the Server
 // restarts, the Enqueuer component finds all files with the .msg extension). Its
 // recipients that are not done are routed by today's table (SPOOL R4). None of a held
-// message ends here: it may have ended before, and that be lost.
+// message ends here: it may have ended before, and that be lost; or it is of a backup.
 func (e *Enqueuer) Resume(ctx context.Context, f spool.Found) {
+	if f.Hold == "" {
+		f.Hold = e.kernel.Holding(f.ID)
+	}
 	now := time.Now()
 	done := map[int]bool{}
 	was := map[int]fact.Routed{}

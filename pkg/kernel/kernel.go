@@ -84,6 +84,8 @@ type Kernel struct {
 	syncing  *time.Timer    // not nil: that will be durable soon
 	soon     time.Duration  // how soon
 	parked   map[string]int // panics in a row of each module
+	restored *fact.Restored // not nil: a restored backup is held
+	freed    string         // the reason of a hold that was taken away
 	stopping bool           // nothing new is handed out
 
 	changed  chan struct{} // capacity 1: Wake may have come nearer
@@ -146,6 +148,9 @@ func (k *Kernel) Insert(m queue.Message, facts ...fact.Fact) {
 func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Routed, refused []fact.Settled) {
 	now := time.Now()
 	k.mu.Lock()
+	if m.Hold == k.freed { // meanwhile
+		m.Hold = ""
+	}
 	k.state.Add(m)
 	anew := map[int]bool{}
 	for _, r := range routes {
@@ -173,6 +178,9 @@ func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Route
 			k.state.Apply(m.ID, f)
 		}
 	}
+	if k.restored != nil && m.Hold == k.restored.Reason() {
+		k.state.Hush(m.ID) // SPOOL R6
+	}
 	k.mu.Unlock()
 	for _, s := range refused {
 		k.observe(k.ledger, fact.Change{ID: m.ID, Fact: s})
@@ -181,12 +189,14 @@ func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Route
 	kick(k.reported)
 }
 
-// RestoreDelays puts the standing delays of host queues back that a start has
-// found. None lasts longer than the longest step of its module from now: the clock
-// may have jumped (SPOOL L9).
-func (k *Kernel) RestoreDelays(standing map[string]string, now time.Time) {
+// RestoreStanding puts the standing things back that a start has found: the delays of
+// host queues, and the hold on a restored backup. It comes before [Kernel.Restore]. No
+// delay lasts longer than the longest step of its module from now: the clock may have
+// jumped (SPOOL L9).
+func (k *Kernel) RestoreStanding(standing map[string]string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.restoreHold(standing)
 	for key, value := range standing {
 		if !strings.HasPrefix(key, delayKey) {
 			continue

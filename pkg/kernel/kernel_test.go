@@ -480,7 +480,7 @@ func TestNoDelayIsForEver(t *testing.T) {
 		m := newScripted(relayAll)
 		year := time.Now().Add(365 * 24 * time.Hour)
 		fill := func(k *kernel.Kernel) {
-			k.RestoreDelays(map[string]string{"delay SMTP c": string(fact.AppendDelay(nil, fact.Delay{Module: "SMTP", Queue: "c", At: year, Attempts: 1,
+			k.RestoreStanding(map[string]string{"delay SMTP c": string(fact.AppendDelay(nil, fact.Delay{Module: "SMTP", Queue: "c", At: year, Attempts: 1,
 				Until: year})), "a later version's": "x"}, time.Now())
 			for id, f := range map[mail.ID]fact.Fact{1: fact.Tried{At: year, Attempts: 1, Until: year},
 				2: fact.Suspended{Module: "SMTP", Queue: "q", At: year, Attempts: 1, Until: year}, 3: nil} {

@@ -99,13 +99,7 @@ func (s *State) ReturnReport(id mail.ID, again time.Time) {
 		heap.Push(&s.later, m)
 		return
 	}
-	var at time.Time
-	for i := range m.rcpts {
-		if r := &m.rcpts[i]; r.wanted && !r.reported && (at.IsZero() || r.at.Before(at)) {
-			at = r.at
-		}
-	}
-	s.reportLater(m, at)
+	s.reportLater(m, m.unreported())
 }
 
 // ReportWake returns when TakeReport will next have something, if it is known.

@@ -40,7 +40,8 @@ type HostView struct {
 	Next       time.Time // when a worker comes; zero: at any time, or nobody knows
 	Attempts   int       // failed ones, of the queue as a whole
 	LastError  mail.Result
-	Held       int // messages that are held
+	Held       int    // messages that are held
+	Hold       string // why the first of them is, if all are
 }
 
 // Hosts returns the keys of all host queues, sorted.
@@ -60,6 +61,9 @@ func (s *State) Host(k Key, now time.Time) (v HostView, ok bool) {
 		Attempts: h.delay.Attempts, LastError: h.delay.Result, Held: h.held}
 	if h.head != nil {
 		v.Oldest = h.head.msg.env.Submitted
+	}
+	if h.head != nil && h.held == h.entries {
+		v.Hold = h.head.msg.hold
 	}
 	if h.delay.Until.After(now) {
 		v.Until = h.delay.Until

@@ -151,7 +151,7 @@ func begin(w *world, d disk.FS, others ...func(*spool.Spool) module.Module) (*li
 	e := enqueuer.New(s, router.New(name, quiet, mods...), k, set,
 		enqueuer.Server{MainDomain: name, Clients: func() []netip.Prefix { return nil }}, &stats.Set{}, quiet, quiet)
 	dq := dequeuer.New(k, e, s.Open, name, quiet)
-	k.RestoreDelays(s.Standing(), time.Now())
+	k.RestoreStanding(s.Standing(), time.Now())
 	for _, m := range rec.Messages {
 		e.Resume(context.Background(), m)
 	}

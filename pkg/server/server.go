@@ -110,7 +110,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 		return s, err
 	}
 	s.assemble()
-	s.kernel.RestoreDelays(s.spool.Standing(), time.Now())
+	s.kernel.RestoreStanding(s.spool.Standing(), time.Now())
 	s.resume(ctx, found.Messages, found.Damage)
 	s.system.Log(ctx, serverlog.Major, "the journal is read", "messages", len(found.Messages), "unread", s.spool.Unread(),
 		"took", time.Since(began).Round(time.Millisecond))
@@ -192,7 +192,7 @@ func (s *server) assemble() {
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()
-	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open,
+	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Backup: s.spool.Backup,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))

@@ -42,6 +42,10 @@ const startSize = 64 << 10
 // cannot make a start read a whole text for one: 600 for each of 100,000 recipients.
 const maxEnvelope = 64 << 20
 
+// maxFacts is how many bytes a file may have behind its text, which are read into
+// memory at once: more are those of a file that somebody has made longer.
+const maxFacts = 1 << 30
+
 // Draft begins a message with a new id. The envelope is written down now.
 func (s *Spool) Draft(e *mail.Envelope) (*Draft, error) {
 	id, in, err := s.newID()
@@ -294,6 +298,7 @@ func (d *Draft) try(share journal.Share, births *act, kind journal.Kind, m *mess
 		return 0, s.freed, err
 	}
 	m.oldest = n
+	s.since(d.ID, -1)
 	s.messages[d.ID], s.unfiled[d.ID] = m, m
 	s.young += int64(len(m.image))
 	if s.young >= s.options.Load().Memory {

@@ -90,7 +90,8 @@ func (f folder) mine(name string) bool {
 	}
 	n, err := strconv.Atoi(name)
 	return err == nil && len(name) == 2 && n >= 0 ||
-		slices.Contains([]string{"lock", "ids", "ids.tmp", "journal", "acts", "lent", "damaged"}, name)
+		slices.Contains([]string{"lock", "ids", "ids.tmp", "journal", "acts", "lent", "damaged",
+			"restoring", "restoring.tmp"}, name)
 }
 
 // makeFolders makes the sub-directories that a foldering needs, durably.

@@ -174,6 +174,9 @@ func (s *Spool) readFile(p place, suffix string) (*candidate, error) {
 	if end > size || h.textAt > maxEnvelope {
 		return nil, fmt.Errorf("message %d: %w: %d bytes, its first line says %d", p.id, ErrDamaged, size, end)
 	}
+	if size-end > maxFacts {
+		return nil, fmt.Errorf("message %d: %w: %d bytes of facts", p.id, ErrDamaged, size-end)
+	}
 	fi := &candidate{filed: true, sum: h.sum, m: &message{folder: p.in, textAt: int32(h.textAt), text: h.text, size: size}}
 	front, tail, sum, err := b[headSize:min(end, int64(len(b)))], []byte(nil), uint32(0), error(nil)
 	if size <= int64(len(b)) { // it is here already

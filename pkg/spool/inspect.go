@@ -26,6 +26,9 @@ type Inspection struct {
 // Inspect reads and judges the spool in dir as Open does, and writes nothing. Where
 // Open would refuse, it returns the same error. Nobody may have the spool open.
 func Inspect(fsys disk.FS, dir string) (*Inspection, error) {
+	if err := finished(fsys, dir); err != nil {
+		return nil, err
+	}
 	r := recovery(fsys, dir, slog.New(slog.DiscardHandler))
 	contents, err := journal.Read(fsys, r.journals(), journal.Options{Aside: r.damaged()})
 	if err != nil {

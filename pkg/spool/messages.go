@@ -20,6 +20,7 @@ func (s *Spool) apply(n Number, changes []fact.Change) {
 		if m == nil {
 			continue // a fact behind Gone in one frame
 		}
+		s.since(c.ID, m.facts)
 		m.facts++
 		m.unfiled = appendLine(m.unfiled, int(m.facts), c.Fact)
 		if m.oldest == 0 {

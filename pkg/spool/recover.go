@@ -95,8 +95,16 @@ func newRecovering(s *Spool) *recovering {
 // standing things alone and the files are the whole truth; the Recovery is of what the
 // journal named, and of files that are no messages. The other messages come from Index,
 // which takes the time that it takes; until it is through, the spool takes new ones, and
-// Len counts all. A segment of a newer version is an error, and nothing is touched.
+// Len counts all. A segment of a newer version is an error, and nothing is touched; so is
+// half a backup ([ErrUnfinished]).
 func Open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
+	if err := finished(fsys, dir); err != nil {
+		return nil, nil, err
+	}
+	return open(fsys, dir, o, log)
+}
+
+func open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recovery, error) {
 	fsys = logged{fsys, log}
 	r := recovery(fsys, dir, log)
 	if err := o.Foldering.Validate(); err != nil {

@@ -114,6 +114,7 @@ type Spool struct {
 	pressure pressure
 
 	checkpoint sync.Mutex // one at a time; taken before mu
+	listing    sync.Mutex // one backup makes its list; taken before mu
 
 	mu       sync.Mutex
 	err      error // sticky, after a failed sync of a directory (F3)
@@ -134,6 +135,7 @@ type Spool struct {
 	unread   []place              // what Index has to read
 	rest     int                  // of them, those that it has not read yet
 	freed    chan struct{}        // closed and replaced when a checkpoint has made room
+	cut      map[mail.ID]int32    // see since; nil: no list is being made
 
 	foldering Foldering
 	misplaced bool // files are to be moved, because that has changed

@@ -1,0 +1,43 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"cgq/pkg/control"
+	"cgq/pkg/kernel"
+	"cgq/pkg/serverlog"
+)
+
+func (s *Server) holdList(context.Context, control.Actor, control.Nothing) iter.Seq2[control.HoldRow, error] {
+	return func(yield func(control.HoldRow, error) bool) {
+		for h := range s.Kernel.Holds() {
+			row := control.HoldRow{Name: h.Name, ID: h.ID, Messages: h.Messages, Since: h.Since, Reason: h.Reason}
+			if !yield(row, nil) {
+				return
+			}
+		}
+		if err := s.incomplete(); err != nil {
+			yield(control.HoldRow{}, err)
+		}
+	}
+}
+
+// holdRemove counts messages.
+func (s *Server) holdRemove(ctx context.Context, who control.Actor, in control.HoldAct) (control.Outcome, error) {
+	if err := s.whole(ctx); err != nil {
+		return control.Outcome{}, err
+	}
+	n, err := s.Kernel.Unhold(in.Name, in.DryRun)
+	if errors.Is(err, kernel.ErrNoHold) {
+		return control.Outcome{}, control.Errorf(control.KindNoSuchHold, "cgq hold list shows all", "no hold %q", in.Name)
+	}
+	if err != nil {
+		return control.Outcome{}, err
+	}
+	if !in.DryRun {
+		s.Log.Logger("ADMIN").Log(ctx, serverlog.Major, "the hold "+in.Name+" was removed", "by", who.Name, "messages", n)
+	}
+	return control.Outcome{Matched: n, Changed: n, Messages: n}, nil
+}
