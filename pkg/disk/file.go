@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -18,12 +19,7 @@ type osFile struct {
 	fd   int          // -1: closed, and another file may have the number
 }
 
-func (f *osFile) fail(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &fs.PathError{Op: op, Path: f.name, Err: err}
-}
+func (f *osFile) fail(op string, err error) error { return failed(op, f.name, err) }
 
 // call does a system call on an open file until no signal interrupts it.
 func (f *osFile) call(op string, do func(fd int) (int, error)) (int, error) {
@@ -121,6 +117,35 @@ func (o *OS) beneath(name string, flags int) (int, error) {
 	return -1, unix.EAGAIN
 }
 
+// in does something with the directory that a name is in, and what it is called there.
+func (o *OS) in(name string, do func(dir int, base string) error) error {
+	if o.walk.Load() {
+		return unix.ENOSYS
+	}
+	fd, err := o.beneath(path.Dir(name), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = again(func() (int, error) { return 0, do(fd, path.Base(name)) })
+	return err
+}
+
+// walks says whether an error means that [os.Root] has to do it.
+func (o *OS) walks(err error) bool {
+	if err == unix.ENOSYS {
+		o.walk.Store(true)
+	}
+	return err == unix.ENOSYS || err == unix.EPERM // the second from a sandbox, or really
+}
+
+func failed(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: name, Err: err}
+}
+
 // openAs opens a name as a file of ours. Flags have O_NOFOLLOW.
 func (o *OS) openAs(name string, flags int) (*osFile, error) {
 	if o.walk.Load() {
@@ -128,13 +153,10 @@ func (o *OS) openAs(name string, flags int) (*osFile, error) {
 	}
 	fd, err := o.beneath(name, flags)
 	switch {
-	case err == unix.ENOSYS:
-		o.walk.Store(true)
-		return o.walkTo(name, flags)
-	case err == unix.EPERM: // from a sandbox, or really
+	case o.walks(err):
 		return o.walkTo(name, flags)
 	case err != nil:
-		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		return nil, failed("open", name, err)
 	}
 	return &osFile{fd: fd, name: name}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"sync/atomic"
 
@@ -80,13 +81,44 @@ func (o *OS) open(name string, mode int) (*osFile, error) {
 }
 
 // Rename implements [FS].
-func (o *OS) Rename(old, name string) error { return o.root.Rename(old, name) }
+func (o *OS) Rename(old, name string) error {
+	err := o.in(old, func(dir int, base string) error {
+		if path.Dir(name) != path.Dir(old) {
+			return unix.EXDEV
+		}
+		return unix.Renameat(dir, base, dir, path.Base(name))
+	})
+	if o.walks(err) {
+		return o.root.Rename(old, name)
+	}
+	return failed("rename", old, err)
+}
 
 // Link implements [FS].
-func (o *OS) Link(old, name string) error { return o.root.Link(old, name) }
+func (o *OS) Link(old, name string) error {
+	err := o.in(old, func(from int, base string) error {
+		return o.in(name, func(to int, second string) error { return unix.Linkat(from, base, to, second, 0) })
+	})
+	if o.walks(err) {
+		return o.root.Link(old, name)
+	}
+	return failed("link", old, err)
+}
 
 // Remove implements [FS].
-func (o *OS) Remove(name string) error { return o.root.Remove(name) }
+func (o *OS) Remove(name string) error {
+	err := o.in(name, func(dir int, base string) error {
+		err := unix.Unlinkat(dir, base, 0)
+		if err == unix.EISDIR {
+			err = unix.Unlinkat(dir, base, unix.AT_REMOVEDIR)
+		}
+		return err
+	})
+	if o.walks(err) {
+		return o.root.Remove(name)
+	}
+	return failed("remove", name, err)
+}
 
 // Mkdir implements [FS].
 func (o *OS) Mkdir(name string) error { return o.root.MkdirAll(name, 0o700) }
@@ -108,6 +140,23 @@ func (o *OS) List(dir string) ([]string, error) {
 
 // SyncDir implements [FS].
 func (o *OS) SyncDir(dir string) error {
+	if o.walk.Load() {
+		return o.walkSync(dir)
+	}
+	fd, err := o.beneath(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if o.walks(err) {
+		return o.walkSync(dir)
+	}
+	if err != nil {
+		return failed("open", dir, err)
+	}
+	f := &osFile{fd: fd, name: dir}
+	defer f.Close()
+	_, err = f.call("fsync", func(fd int) (int, error) { return 0, unix.Fsync(fd) })
+	return err
+}
+
+func (o *OS) walkSync(dir string) error {
 	d, err := o.root.Open(dir)
 	if err != nil {
 		return err

@@ -196,3 +196,57 @@ func TestMoveAside(t *testing.T) {
 		}
 	}
 }
+
+// Names are given and taken, with openat2 and without.
+func TestNames(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		dir := t.TempDir()
+		if err := os.Symlink("/tmp", filepath.Join(dir, "out")); err != nil {
+			t.Fatal(err)
+		}
+		d, err := disk.OpenOS(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if without {
+			d.WithoutOpenat2()
+		}
+		if err := errors.Join(d.Mkdir("a/full/of"), d.Mkdir("a/empty"), os.WriteFile(filepath.Join(dir, "a/1"), nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			what string
+			err  error
+			want error
+		}{
+			{"rename", d.Rename("a/1", "a/2"), nil},
+			{"rename of nothing", d.Rename("a/1", "a/3"), fs.ErrNotExist},
+			{"rename of a directory", d.Rename("a/empty", "a/still"), nil},
+			{"link elsewhere", d.Link("a/2", "a/full/2"), nil},
+			{"link over a file", d.Link("a/2", "a/full/2"), fs.ErrExist},
+			{"link of nothing", d.Link("a/1", "a/4"), fs.ErrNotExist},
+			{"link into no directory", d.Link("a/2", "b/2"), fs.ErrNotExist},
+			{"remove", d.Remove("a/2"), nil},
+			{"remove of nothing", d.Remove("a/2"), fs.ErrNotExist},
+			{"remove of an empty directory", d.Remove("a/still"), nil},
+			{"remove of a full directory", d.Remove("a/full"), unix.ENOTEMPTY},
+			{"sync", d.SyncDir("a/full"), nil},
+			{"sync of the root", d.SyncDir("."), nil},
+			{"sync of nothing", d.SyncDir("b"), fs.ErrNotExist},
+		} {
+			if !errors.Is(tt.err, tt.want) {
+				t.Errorf("%s: %v, want %v (without openat2: %v)", tt.what, tt.err, tt.want, without)
+			}
+		}
+		for what, err := range map[string]error{"rename": d.Rename("out/x", "out/y"), "link": d.Link("a/full/2", "out/cgq-2"),
+			"remove": d.Remove("out/x"), "sync": d.SyncDir("out"), "rename up": d.Rename("../x", "../y")} {
+			if err == nil || errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s outside of the root: %v (without openat2: %v)", what, err, without)
+			}
+		}
+		if names, _ := d.List("a/full"); len(names) != 2 {
+			t.Errorf("a/full has %q, want of and 2", names)
+		}
+	}
+}

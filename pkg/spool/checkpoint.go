@@ -89,7 +89,7 @@ type survey struct {
 	through Number // the last commit of the oldest segment
 	newest  Number // of all that was seen
 	todo    []unfiled
-	gone    map[mail.ID][]folder
+	gone    map[mail.ID][]leftover
 }
 
 // Checkpoint frees the oldest segment of the journal: what lives in it goes to
@@ -204,12 +204,10 @@ func (s *Spool) standAgain(n Number) error {
 }
 
 // unlink takes the file of a message away that is gone for good (L6).
-func (s *Spool) unlink(id mail.ID, from []folder) error {
-	for _, f := range from {
-		for _, suffix := range []string{".msg", ".tmp"} {
-			if err := s.removeFile(f, s.name(id, f, suffix)); err != nil {
-				return err
-			}
+func (s *Spool) unlink(id mail.ID, left []leftover) error {
+	for _, l := range left {
+		if err := s.removeFile(l.in, s.name(id, l.in, l.suffix)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -39,16 +39,35 @@ func (s *Spool) forget(id mail.ID, m *message) {
 	delete(s.unfiled, id)
 	s.young -= int64(len(m.image))
 	if m.image == nil || m.anew {
-		s.gone[id] = m.folders()
+		s.gone[id] = m.leftovers()
 	}
 }
 
-// folders are those in which a message may have a file. The caller holds mu.
-func (m *message) folders() []folder {
-	if m.twice {
-		return []folder{m.folder, m.second}
+// A leftover is a name that a file of a message may have when that has gone.
+type leftover struct {
+	in     folder
+	suffix string
+}
+
+// leftovers are the names that the file of a message has, or may have got. The caller
+// holds mu.
+func (m *message) leftovers() []leftover {
+	if m.image != nil || m.anew { // nobody knows how far it was made
+		return leftoversIn(m.folder)
 	}
-	return []folder{m.folder}
+	all := []leftover{{m.folder, suffix(m.draft)}}
+	if m.twice {
+		all = append(all, leftover{m.second, ".msg"})
+	}
+	return all
+}
+
+// leftoversIn are all names that the file of a message may have in some folders.
+func leftoversIn(folders ...folder) (all []leftover) {
+	for _, f := range folders {
+		all = append(all, leftover{f, ".msg"}, leftover{f, ".tmp"})
+	}
+	return all
 }
 
 // A text is open for reading.

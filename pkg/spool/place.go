@@ -13,10 +13,13 @@ import (
 
 // A checkpoint has batchSize files open at a time, and writes them all before it
 // syncs the first: so one commit of the file system serves many of them, which is
-// faster by half than one file after the other. Few write, many wait for syncs.
+// faster by half than one file after the other. Few write, many wait for syncs; but as long
+// as there is time, few do that, too, or the journal, which somebody waits for, would have
+// to stand in their line.
 const (
 	batchSize = 512
 	writers   = 4
+	unhurried = 8
 )
 
 // A placing is a message file on its way: composed, synced, named.
@@ -42,7 +45,7 @@ func (s *Spool) batches(all []*placing, compose func(*placing) error) {
 			})
 		}
 		step(writers, compose)
-		step(s.options.Load().Syncers, func(p *placing) error {
+		step(s.syncers(), func(p *placing) error {
 			if p.f == nil {
 				return nil
 			}
@@ -50,6 +53,19 @@ func (s *Spool) batches(all []*placing, compose func(*placing) error) {
 		})
 		step(writers, s.finish)
 	}
+}
+
+// syncers is how many files are synced at the same time: as many as may be when the
+// journal fills up, or nobody waits for it because all of this is a start.
+func (s *Spool) syncers() int {
+	most := s.options.Load().Syncers
+	_, part := s.journal.Fill()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.starved || part > 0.5 || s.young >= s.options.Load().Memory || s.newest == 0 {
+		return most
+	}
+	return min(most, unhurried)
 }
 
 // finish gives a synced file its name.
@@ -116,7 +132,7 @@ func (s *Spool) placed(p *placing, u unfiled, newest Number) error {
 	defer s.mu.Unlock()
 	m := u.m
 	if s.messages[u.id] == nil { // gone meanwhile, whatever of its file there is: forget has counted the image off
-		s.gone[u.id] = m.folders()
+		s.gone[u.id] = append(leftoversIn(m.folder), m.leftovers()...)
 		return nil
 	}
 	if p.err != nil {

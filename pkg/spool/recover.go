@@ -81,7 +81,7 @@ func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
 	s := &Spool{reading: sync.Pool{New: func() any { b := make([]byte, readSize); return &b }},
 		fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
 		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
-		gone: map[mail.ID][]folder{}, filed: map[mail.ID]Number{}, lent: map[string]bool{}, unsynced: map[folder]bool{},
+		gone: map[mail.ID][]leftover{}, filed: map[mail.ID]Number{}, lent: map[string]bool{}, unsynced: map[folder]bool{},
 		due: make(chan struct{}, 1), freed: make(chan struct{})}
 	return newRecovering(s)
 }
@@ -341,7 +341,7 @@ func (r *recovering) applyBatch(frame journal.Frame, b []byte) error {
 			delete(r.found, c.ID)
 			delete(r.bad, c.ID)
 			delete(r.loose, c.ID)
-			r.gone[c.ID] = r.mayBe(c.ID)
+			r.gone[c.ID] = leftoversIn(r.mayBe(c.ID)...)
 			continue
 		}
 		if r.bad[c.ID].why != nil {

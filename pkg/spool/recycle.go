@@ -48,7 +48,7 @@ func (s *Spool) throwAway(old spare) {
 	if err := s.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("cannot remove a temporary file; a checkpoint or the next start will", "file", name, "err", err)
 		s.mu.Lock()
-		s.gone[old.id] = []folder{old.in}
+		s.gone[old.id] = []leftover{{old.in, ".tmp"}}
 		s.mu.Unlock()
 	}
 }

@@ -128,14 +128,14 @@ type Spool struct {
 	messages map[mail.ID]*message
 	unfiled  map[mail.ID]*message // those of which the journal says what no file says
 	standing map[string]standing
-	gone     map[mail.ID][]folder // files may still have the name there
-	filed    map[mail.ID]Number   // files of acts, and the commits whose frames name them
-	lent     map[string]bool      // names of files that helpers have
-	unsynced map[folder]bool      // directories in which names have changed
-	unread   []place              // what Index has to read
-	rest     int                  // of them, those that it has not read yet
-	freed    chan struct{}        // closed and replaced when a checkpoint has made room
-	cut      map[mail.ID]int32    // see since; nil: no list is being made
+	gone     map[mail.ID][]leftover // files that may still be there
+	filed    map[mail.ID]Number     // files of acts, and the commits whose frames name them
+	lent     map[string]bool        // names of files that helpers have
+	unsynced map[folder]bool        // directories in which names have changed
+	unread   []place                // what Index has to read
+	rest     int                    // of them, those that it has not read yet
+	freed    chan struct{}          // closed and replaced when a checkpoint has made room
+	cut      map[mail.ID]int32      // see since; nil: no list is being made
 
 	foldering Foldering
 	misplaced bool // files are to be moved, because that has changed
