@@ -242,8 +242,13 @@ func (s *Spool) syncDirs() error {
 func (s *Spool) Empty() error {
 	s.mu.Lock()
 	end, old := s.newest, s.spares
-	s.spares = nil
+	s.spares, s.emptying = nil, true
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.emptying = false
+		s.mu.Unlock()
+	}()
 	for _, o := range old {
 		s.throwAway(o)
 	}

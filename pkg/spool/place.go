@@ -56,13 +56,13 @@ func (s *Spool) batches(all []*placing, compose func(*placing) error) {
 }
 
 // syncers is how many files are synced at the same time: as many as may be when the
-// journal fills up, or nobody waits for it because all of this is a start.
+// journal fills up, or nobody waits for it because all of this is a start or a stop.
 func (s *Spool) syncers() int {
 	most := s.options.Load().Syncers
 	_, part := s.journal.Fill()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.starved || part > 0.5 || s.young >= s.options.Load().Memory || s.newest == 0 {
+	if s.starved || s.emptying || part > 0.5 || s.young >= s.options.Load().Memory || s.newest == 0 {
 		return most
 	}
 	return min(most, unhurried)

@@ -61,7 +61,7 @@ type Options struct {
 	Age         time.Duration // how long a message stays without a file (journal_age); 2s
 	Memory      int64         // bytes of texts without a file (journal_memory); 256 MiB
 	InlineLimit int           // bytes; larger texts never stand in the journal (inline_limit); 256 KiB
-	Syncers     int           // files that are synced at the same time; 64
+	Syncers     int           // files that are synced at the same time, at most; 64
 	Foldering   Foldering     // where files are made (queue_foldering)
 	Recycle     bool          // discarded Temp Files are used again (recycle_temp_files)
 
@@ -125,6 +125,7 @@ type Spool struct {
 	surveyed time.Time // the same of what a checkpoint has seen and not freed; zero: nothing
 	young    int64     // bytes of images in memory
 	starved  bool      // somebody waits for room in the journal
+	emptying bool      // the spool is about to stop
 	messages map[mail.ID]*message
 	unfiled  map[mail.ID]*message // those of which the journal says what no file says
 	standing map[string]standing
