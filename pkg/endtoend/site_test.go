@@ -16,13 +16,15 @@ import (
 	"github.com/foxcpp/go-mockdns"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"cgq/pkg/endtoend/program"
 )
 
 // A site is what a story has: a base directory, a daemon, and the others around it.
 type site struct {
 	t      testscript.T
 	base   string
-	daemon *daemon
+	daemon *program.Daemon
 	peers  map[string]*peer
 	sink   *sink
 	flood  *flood
@@ -36,7 +38,7 @@ type site struct {
 func (s *site) close() {
 	var err error
 	if s.daemon != nil {
-		err = s.daemon.end(unix.SIGTERM)
+		err = s.daemon.End(unix.SIGTERM)
 	}
 	if s.sink != nil {
 		s.sink.stop()
