@@ -35,12 +35,14 @@ const block = 4096
 var fileSystems = []fileSystem{
 	{name: "ext4", kernel: "ext4", size: 160 << 20, tools: []string{"mkfs.ext4"},
 		make: []string{"mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard"}},
-	// With uninit_bg or metadata_csum e2fsck believes, of this file system after a power
-	// cut, that inodes beyond a mark that is too low are unused, and copies over their
-	// blocks what it finds claimed twice: whole files are lost by the repair.
+	// Without three features that are usual, because synced files are lost with them
+	// whatever their owner does. With uninit_bg or metadata_csum e2fsck believes that
+	// inodes beyond a mark that is too low are unused, and copies over their blocks what
+	// it finds claimed twice. With dir_index a directory that grows moves half a block of
+	// names, and the power may fail when they are gone and have not come.
 	{name: "ext4 without a journal", kernel: "ext4", size: 160 << 20, tools: []string{"mkfs.ext4", "e2fsck"},
 		make: []string{"mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard",
-			"-O", "^has_journal,^metadata_csum,^uninit_bg"},
+			"-O", "^has_journal,^metadata_csum,^uninit_bg,^dir_index"},
 		repair: []string{"e2fsck", "-fy"}, unit: block},
 	{name: "xfs", kernel: "xfs", size: 320 << 20, tools: []string{"mkfs.xfs"},
 		make: []string{"mkfs.xfs", "-q", "-K"}, options: "nouuid", unit: block},

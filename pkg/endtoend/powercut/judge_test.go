@@ -153,12 +153,22 @@ func (j *judging) repeated(p place) {
 }
 
 // settled says whether the result of a transfer was durable for certain: after it had
-// been recorded a message was begun, and that one was acknowledged in time.
+// been recorded a message was begun, and that one was acknowledged in time, and before
+// the daemon was killed.
 func (j *judging) settled(r arrival) bool { return j.ledger.settled(r, j.durable) }
 
 func (l *ledger) settled(r arrival, inTime func(told recorder.Moment) bool) bool {
-	return r.Over != recorder.Moment{} && slices.ContainsFunc(l.Sent, func(s *sent) bool {
-		return s.accepted() && s.Begun.Ops > r.Over.Ops && inTime(s.Told)
+	if (r.Over == recorder.Moment{}) {
+		return false
+	}
+	killed := endOfTime
+	for _, k := range slices.Backward(l.Kills) {
+		if k.Ops >= r.Over.Ops {
+			killed = k
+		}
+	}
+	return slices.ContainsFunc(l.Sent, func(s *sent) bool {
+		return s.accepted() && s.Begun.Ops > r.Over.Ops && s.Told.Ops <= killed.Ops && inTime(s.Told)
 	})
 }
 

@@ -52,6 +52,7 @@ func TestKill(t *testing.T) {
 			got := sending.ledger.accepted()
 			return got >= enough, fmt.Sprintf("%d messages acknowledged, want %d", got, enough)
 		})
+		sending.ledger.Kills = append(sending.ledger.Kills, c.now())
 		check(t, s.end(syscall.SIGKILL))
 		wait(t, func() (bool, string) { return k.quiet(), "the sink has sessions with the dead" })
 		if (n+1)%10 == 0 {

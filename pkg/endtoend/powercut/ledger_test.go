@@ -48,6 +48,7 @@ type ledger struct {
 	Sent     []*sent
 	Acts     []*act
 	Arrivals []arrival
+	Kills    []recorder.Moment // just before each SIGKILL
 }
 
 // note adds a message.

@@ -98,6 +98,9 @@ func record(t *testing.T, f *fileSystem) *world {
 			sending.stop()
 			acting.stop()
 		}
+		if end == syscall.SIGKILL {
+			l.Kills = append(l.Kills, r.Now())
+		}
 		check(t, s.end(end))
 	}
 	l.Arrivals = k.has()

@@ -112,6 +112,10 @@ func TestJudgeLives(t *testing.T) {
 		{"again, and it was durable", &ledger{Sent: []*sent{message("T1", 1, 2), message("T2", 5, 6)},
 			Arrivals: []arrival{came("T1", 3, 4), came("T2", 7, 0), came("T1", 9, 0)}},
 			verdict{owed: 2, again: 1, twice: list}},
+		{"again, and the other one was acknowledged by the next daemon",
+			&ledger{Sent: []*sent{message("T1", 1, 2), message("T2", 5, 8)}, Kills: []recorder.Moment{m(6)},
+				Arrivals: []arrival{came("T1", 3, 4), came("T2", 9, 0), came("T1", 9, 0)}},
+			verdict{owed: 2, again: 1}},
 		{"refused, and yet", &ledger{Sent: []*sent{{Token: "T1", To: []string{"x@remote.test"}, Reply: 452}},
 			Arrivals: []arrival{came("T1", 3, 0)}}, verdict{revived: list}},
 	} {
