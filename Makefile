@@ -11,7 +11,7 @@ LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: run test lint bench bench-store build install completions docs clean
+.PHONY: run test powercut kill lint bench bench-store build install completions docs clean
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
@@ -40,6 +40,16 @@ run: build ## a daemon with defaults in ./var, in the foreground
 test: ## all tests
 	$(GO) vet ./...
 	$(GO) test $(RACE) ./...
+
+# As root, with FUSE and loop devices. In the directory of the package, so that the lines come while they are made.
+CUTS   ?= 1000
+ROUNDS ?= 100
+
+powercut: ## CUTS power cuts on real file systems
+	cd pkg/endtoend/powercut && $(GO) test -run 'TestPowerCuts' -count=1 -timeout 0 -args -cuts $(CUTS)
+
+kill: ## ROUNDS times SIGKILL under load
+	cd pkg/endtoend/powercut && $(GO) test -run 'TestKill' -count=1 -timeout 0 -args -rounds $(ROUNDS)
 
 lint: $(LINT) ## gofmt and the linters of .golangci.yml
 	$(LINT) run ./...

@@ -13,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"cgq/pkg/endtoend/program"
+
 	_ "cgq/pkg/cli"    // go test keeps results until something that is imported changes:
 	_ "cgq/pkg/server" // with these that is anything in the programs
 )
@@ -36,14 +38,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(programs)
-	if err = os.Chmod(programs, 0o755); err != nil { // other users play, too
+	if err := program.Build(programs, raceFlags...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	args := append([]string{"build", "-buildvcs=false", "-o", programs}, raceFlags...)
-	args = append(args, "cgq/cmd/cgq", "cgq/cmd/cgqd")
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go %s: %v\n%s", strings.Join(args, " "), err, out)
 		return 1
 	}
 	return m.Run()

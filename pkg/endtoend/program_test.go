@@ -6,17 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"cgq/pkg/endtoend/program"
 )
 
 // command is a program with the environment of a story.
@@ -80,34 +79,6 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// A daemon is a cgqd that runs. It is its own standard error.
-type daemon struct {
-	cmd   *exec.Cmd
-	ready chan struct{} // closed when it says that it is
-	ended chan struct{} // closed when the process has ended
-
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-// Write hears what the daemon says.
-func (d *daemon) Write(p []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	was := bytes.Contains(d.said.Bytes(), []byte("cgqd: ready"))
-	d.said.Write(p)
-	if !was && bytes.Contains(d.said.Bytes(), []byte("cgqd: ready")) {
-		close(d.ready)
-	}
-	return len(p), nil
-}
-
-func (d *daemon) words() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.said.String()
-}
-
 func (s *site) daemonDo(ts *testscript.TestScript, args []string) {
 	verb, umask := strings.Join(args, " "), ""
 	if len(args) == 2 && args[0] == "start" {
@@ -120,21 +91,21 @@ func (s *site) daemonDo(ts *testscript.TestScript, args []string) {
 	case "start":
 		s.start(ts, umask)
 	case "term":
-		ts.Check(s.daemon.cmd.Process.Signal(syscall.SIGTERM))
+		ts.Check(s.daemon.Signal(syscall.SIGTERM))
 	case "hangup":
-		ts.Check(s.daemon.cmd.Process.Signal(syscall.SIGHUP))
+		ts.Check(s.daemon.Signal(syscall.SIGHUP))
 	case "died":
 		d := s.daemon
 		s.daemon = nil
-		if err := d.end(0); err == nil || d.cmd.ProcessState.Success() {
+		if err := d.End(0); err == nil || d.Succeeded() {
 			ts.Fatalf("cgqd has ended with status 0")
 		}
 	case "stop", "kill", "ended":
 		signal := map[string]syscall.Signal{"stop": syscall.SIGTERM, "kill": syscall.SIGKILL}[verb]
 		d := s.daemon
 		s.daemon = nil
-		ts.Check(d.end(signal))
-		_, _ = io.WriteString(ts.Stderr(), d.words())
+		ts.Check(d.End(signal))
+		_, _ = io.WriteString(ts.Stderr(), d.Words())
 	default:
 		ts.Fatalf("usage: daemon start|stop|term|ended|kill|hangup")
 	}
@@ -146,22 +117,9 @@ func (s *site) start(ts *testscript.TestScript, umask string) {
 	if umask != "" {
 		args = []string{"sh", "-c", "umask " + umask + "; exec cgqd"}
 	}
-	d := &daemon{cmd: command(ts, args...), ready: make(chan struct{}), ended: make(chan struct{})}
-	d.cmd.Stderr = d
-	ts.Check(d.cmd.Start())
-	go func() {
-		_ = d.cmd.Wait() // ProcessState says it
-		close(d.ended)
-	}()
-	select {
-	case <-d.ready:
-	case <-d.ended:
-		ts.Fatalf("cgqd has ended, %v:\n%s", d.cmd.ProcessState, d.words())
-	case <-time.After(patience):
-		_ = d.cmd.Process.Kill()
-		ts.Fatalf("cgqd is not ready after %v:\n%s", patience, d.words())
-	}
-	s.daemon = d
+	var err error
+	s.daemon, err = program.Start(command(ts, args...), patience)
+	ts.Check(err)
 	out, errOut, _, err := s.run(ts, "cgq", "stat", "--listeners", "-o", "json")
 	ts.Check(err)
 	var listeners []struct{ Role, Address string }
@@ -169,26 +127,5 @@ func (s *site) start(ts *testscript.TestScript, umask string) {
 		ts.Fatalf("cgq stat --listeners: %v: %s%s", err, out, errOut)
 	}
 	ts.Setenv("SMTP", listeners[0].Address)
-	ts.Setenv("PID", strconv.Itoa(d.cmd.Process.Pid))
-}
-
-// end sends a signal, if it is not 0, and waits for the end. After anything but a
-// kill that has to be a good one.
-func (d *daemon) end(signal syscall.Signal) error {
-	if signal != 0 {
-		if err := d.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return err
-		}
-	}
-	select {
-	case <-d.ended:
-	case <-time.After(patience):
-		_ = d.cmd.Process.Signal(syscall.SIGQUIT) // says what it is doing
-		<-d.ended
-		return fmt.Errorf("cgqd has not ended after %v:\n%s", patience, d.words())
-	}
-	if !d.cmd.ProcessState.Success() && signal != syscall.SIGKILL {
-		return fmt.Errorf("cgqd: %v:\n%s", d.cmd.ProcessState, d.words())
-	}
-	return nil
+	ts.Setenv("PID", strconv.Itoa(s.daemon.Pid()))
 }

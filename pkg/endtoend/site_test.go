@@ -16,6 +16,8 @@ import (
 	"github.com/foxcpp/go-mockdns"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"cgq/pkg/endtoend/program"
 )
 
 // A site is what a story has: a base directory, a daemon, and the others around it.
@@ -23,7 +25,7 @@ type site struct {
 	t      testscript.T
 	base   string
 	keeps  bool // what was synced; else the daemon has to be told that it may be there
-	daemon *daemon
+	daemon *program.Daemon
 	peers  map[string]*peer
 	sink   *sink
 	flood  *flood
@@ -37,7 +39,7 @@ type site struct {
 func (s *site) close() {
 	var err error
 	if s.daemon != nil {
-		err = s.daemon.end(unix.SIGTERM)
+		err = s.daemon.End(unix.SIGTERM)
 	}
 	if s.sink != nil {
 		s.sink.stop()

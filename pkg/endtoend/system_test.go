@@ -46,7 +46,7 @@ func (s *site) cloexec(ts *testscript.TestScript, args []string) {
 	if len(args) > 0 || s.daemon == nil {
 		ts.Fatalf("usage: cloexec, while the daemon runs")
 	}
-	dir := filepath.Join("/proc", strconv.Itoa(s.daemon.cmd.Process.Pid))
+	dir := filepath.Join("/proc", strconv.Itoa(s.daemon.Pid()))
 	names, err := os.ReadDir(filepath.Join(dir, "fdinfo"))
 	ts.Check(err)
 	looked := 0
