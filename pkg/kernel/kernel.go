@@ -10,7 +10,6 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -23,7 +22,6 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
-	"cgq/pkg/serverlog"
 	"cgq/pkg/spool"
 )
 
@@ -81,6 +79,7 @@ type Kernel struct {
 	mu       sync.Mutex
 	state    *queue.State
 	newest   journal.Number // of what was observed
+	unsure   []unsure       // what was observed and may not be durable yet
 	syncing  *time.Timer    // not nil: that will be durable soon
 	soon     time.Duration  // how soon
 	parked   map[string]int // panics in a row of each module
@@ -316,38 +315,6 @@ func (k *Kernel) observe(to writer, changes ...fact.Change) {
 	if len(done) > 0 {
 		k.logSettled(done)
 		kick(k.reported)
-	}
-}
-
-// write appends observations. The caller holds mu.
-func (k *Kernel) write(to writer, changes []fact.Change, stands []spool.Standing) {
-	n, err := to.Act(changes, stands)
-	if err != nil {
-		k.log.Queue.Error("what has happened cannot be written; a restart may repeat it", "err", err)
-		if !errors.Is(err, spool.ErrFull) && !k.stopping {
-			k.stopping = true // SPOOL E1: else a restart would repeat all that comes now
-			k.log.Queue.Log(background, serverlog.Crash, "the journal is broken: nothing is transferred until a restart", "err", err)
-		}
-		return
-	}
-	k.syncSoon(n)
-}
-
-// syncSoon makes what is appended up to n durable soon. The caller holds mu.
-func (k *Kernel) syncSoon(n journal.Number) {
-	if k.newest = n; k.syncing == nil {
-		k.syncing = time.AfterFunc(k.soon, k.sync)
-	}
-}
-
-// sync makes durable what was observed until now.
-func (k *Kernel) sync() {
-	k.mu.Lock()
-	n := k.newest
-	k.syncing = nil
-	k.mu.Unlock()
-	if err := k.ledger.Wait(n); err != nil {
-		k.log.Queue.Error("what has happened is not on disk; a restart may repeat it", "err", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package kernel_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -443,6 +444,36 @@ func TestBrokenJournalStopsTransfers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// SPOOL E1: of what was written and did not become durable it is said what may repeat.
+func TestWhatMayRepeatIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		l := &memLedger{gate: make(chan error)}
+		log := slog.New(slog.NewTextHandler(&said, nil))
+		k := kernel.New(l, plan, kernel.Logs{Queue: log, Dequeuer: slog.New(slog.DiscardHandler)}, newScripted(relayAll))
+		for id := mail.ID(1); id <= 3; id++ {
+			insert(k, id, "q")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { k.Run(ctx, nil, time.Minute) })
+		time.Sleep(time.Second)
+		l.gate <- errors.New("input/output error")
+		synctest.Wait()
+		insert(k, 4, "q")
+		time.Sleep(time.Hour)
+		cancel()
+		close(l.gate)
+		run.Wait()
+		if !strings.Contains(said.String(), "a restart may repeat the transfer of [1] [2] [3]\"") {
+			t.Errorf("it said\n%s", said.String())
+		}
+		if v, ok := k.Message(4); !ok || v.Recipients[0].Status != queue.Ready {
+			t.Errorf("message 4: %+v, want it left alone", v)
+		}
+	})
 }
 
 // SPOOL J5: nothing is transferred that could not be recorded, and what was reserved
