@@ -1,6 +1,7 @@
 package enqueuer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -366,4 +368,41 @@ func TestJournalIsBroken(t *testing.T) {
 			}
 		}
 	})
+}
+
+// SPOOL J1: a client who hangs up while his message is being made durable does not decide
+// any more: what he is told, or would be, is what becomes of it.
+func TestClientHangsUpBeforeTheVerdict(t *testing.T) {
+	for _, fault := range []error{nil, syscall.EIO} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t, crashdisk.New(-1))
+			verdict := make(chan error)
+			s.disk.Fail(func(op, name string) error {
+				if op == "datasync" && strings.HasSuffix(name, ".seg") {
+					return <-verdict
+				}
+				return nil
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			var id mail.ID
+			var err error
+			var client sync.WaitGroup
+			client.Go(func() {
+				id, err = s.Submit(ctx, from(mail.SMTP, "127.0.0.1", "<ann@here.example>"), strings.NewReader("Subject: x\n\ntext\n"))
+			})
+			synctest.Wait()
+			cancel()
+			synctest.Wait()
+			verdict <- fault
+			client.Wait()
+			s.disk.Fail(nil)
+			if (err == nil) != (fault == nil) {
+				t.Errorf("fault %v: Submit = %d, %v", fault, id, err)
+			}
+			s.run(t)
+			if n := len(s.here.delivered()); (n == 1) != (err == nil) {
+				t.Errorf("fault %v: %d delivered, and the client was told %v", fault, n, err)
+			}
+		})
+	}
 }

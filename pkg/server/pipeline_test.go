@@ -20,6 +20,7 @@ import (
 	"cgq/pkg/disk"
 	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/enqueuer"
+	"cgq/pkg/fact"
 	"cgq/pkg/journal"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
@@ -40,6 +41,7 @@ type world struct {
 	reports  map[string]map[string]bool // token and recipient: the Message-IDs of the reports
 	early    []string                   // what arrived and must not have
 	tried    map[string]int
+	split    bool // a report and what it means for its message are two frames
 }
 
 func newWorld() *world {
@@ -150,7 +152,11 @@ func begin(w *world, d disk.FS, others ...func(*spool.Spool) module.Module) (*li
 	set.Store(&defaults)
 	e := enqueuer.New(s, router.New(name, quiet, mods...), k, set,
 		enqueuer.Server{MainDomain: name, Clients: func() []netip.Prefix { return nil }}, &stats.Set{}, quiet, quiet)
-	dq := dequeuer.New(k, e, s.Open, name, quiet)
+	var begetter dequeuer.Begetter = e
+	if w.split {
+		begetter = splitting{e, k}
+	}
+	dq := dequeuer.New(k, begetter, s.Open, name, quiet)
 	k.RestoreStanding(s.Standing(), time.Now())
 	for _, m := range rec.Messages {
 		e.Resume(context.Background(), m)
@@ -176,6 +182,20 @@ func begin(w *world, d disk.FS, others ...func(*spool.Spool) module.Module) (*li
 	parts.Go(func() { dq.Run(ctx) })
 	parts.Go(func() { k.Run(ctx, e, time.Minute) })
 	return &life{s, k, e, func() { cancel(); parts.Wait(); s.Close() }}, nil
+}
+
+// splitting breaks SPOOL L5.
+type splitting struct {
+	*enqueuer.Enqueuer
+	k *kernel.Kernel
+}
+
+func (s splitting) Beget(ctx context.Context, env *mail.Envelope, text io.Reader, parents func(mail.ID) []fact.Change) (mail.ID, error) {
+	id, err := s.Enqueuer.Beget(ctx, env, text, nil)
+	if err == nil {
+		err = s.k.Decide(parents(id)...)
+	}
+	return id, err
 }
 
 // script is what senders and administrators do in a life.
@@ -322,4 +342,22 @@ func TestPipelineNeedsItsSyncs(t *testing.T) {
 		}
 	}
 	t.Error("nothing was lost without them")
+}
+
+// A test of the test, and of SPOOL L5: with a report and the facts about its message in two
+// frames somebody gets a second report.
+func TestReportAndFactsAreOneFrame(t *testing.T) {
+	for round := range uint64(400) {
+		var err error
+		synctest.Test(t, func(*testing.T) {
+			w := newWorld()
+			w.split = true
+			err = w.lives(rand.New(rand.NewPCG(round, 1)), nil)
+		})
+		if err != nil && strings.Contains(err.Error(), "was reported 2 times") {
+			t.Log("found, as it should be:", err)
+			return
+		}
+	}
+	t.Error("nobody got a second report")
 }

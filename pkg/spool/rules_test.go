@@ -29,10 +29,12 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"F2 no synced sector is written again", beneath(func(d disk.FS) disk.FS { return overlap{d} })},
 		{"F6 a second name is durable before the first goes", func(w *world) crashdisk.Fault { return w.lieWhileMoving() }},
 		{"F6 first names are gone for good", beneath(func(d disk.FS) disk.FS { return &forgetful{FS: d} })},
+		{"F7 no accepted file is used again", beneath(func(d disk.FS) disk.FS { return &recycler{FS: d} })},
 		{"F8 the ceiling has bytes", lies("datasync", "Queue/ids.tmp")},
 		{"F8 the ceiling has a name", lies("syncdir", "Queue")},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
+			t.Parallel()
 			err := crashes(12, tt.sabotage)
 			if err == nil {
 				t.Fatal("nothing was lost without it")
@@ -104,6 +106,27 @@ func (d *forgetful) SyncDir(dir string) error {
 		return nil
 	}
 	return d.FS.SyncDir(dir)
+}
+
+// recycler makes temporary files of the file that was accepted last.
+type recycler struct {
+	disk.FS
+	last string
+}
+
+func (d *recycler) Rename(old, name string) error {
+	if path.Ext(name) == ".msg" {
+		d.last = name
+	}
+	return d.FS.Rename(old, name)
+}
+
+func (d *recycler) Create(name string) (disk.File, error) {
+	if path.Ext(name) == ".tmp" && d.last != "" && path.Base(name) != "ids.tmp" && d.FS.Link(d.last, name) == nil {
+		d.last = ""
+		return d.FS.Open(name)
+	}
+	return d.FS.Create(name)
 }
 
 // beneath puts a disk that does other things than it is told under the spool.
