@@ -116,8 +116,8 @@ func TestIsWhole(t *testing.T) {
 		{"answers late, all there", map[string]int64{"numQueuedMessages": 10}, true, false},
 		{"answers late, some came on top", map[string]int64{"numQueuedMessages": 11}, true, false},
 		{"some are missing", map[string]int64{"numQueuedMessages": 9}, false, false},
-		{"counted and not read yet", map[string]int64{"numQueuedMessages": 10, "queueIndexedPercent": 99}, false, false},
-		{"answers early, all there", map[string]int64{"numQueuedMessages": 10, "queueIndexedPercent": 100}, true, false},
+		{"counted and not read yet", map[string]int64{"numQueuedMessages": 10, "numUnreadMessages": 1}, false, false},
+		{"answers early, all there", map[string]int64{"numQueuedMessages": 10, "numUnreadMessages": 0}, true, false},
 		{"not a daemon of ours", map[string]int64{}, false, true},
 	} {
 		if got, err := isWhole(tt.in, 10); got != tt.want || (err != nil) != tt.fails {

@@ -200,7 +200,7 @@ func (d daemon) measure(ctx context.Context, t *table, name, base string, messag
 }
 
 // whole says whether the daemon knows all its messages. A daemon that answers before
-// that says how far it is, in queueIndexedPercent.
+// that says how many it has not read, in numUnreadMessages.
 func whole(ctx context.Context, c *control.Client, messages int) (bool, error) {
 	elements := map[string]int64{}
 	for e, err := range control.Stat.Do(ctx, c, control.StatQuery{}) {
@@ -213,7 +213,7 @@ func whole(ctx context.Context, c *control.Client, messages int) (bool, error) {
 }
 
 func isWhole(elements map[string]int64, messages int) (bool, error) {
-	if percent, ok := elements["queueIndexedPercent"]; ok && percent < 100 {
+	if elements["numUnreadMessages"] > 0 {
 		return false, nil
 	}
 	queued, ok := elements["numQueuedMessages"]
