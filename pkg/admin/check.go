@@ -48,7 +48,7 @@ func (s *Server) check(_ context.Context, _ control.Actor, in control.CheckQuery
 		h := s.Health()
 		now := time.Now()
 		waits := s.waits(now)
-		waits.messages = s.Kernel.Len()
+		waits.messages = h.Spool.Messages
 		for _, item := range h.items(in, waits, now) {
 			if !yield(item, nil) {
 				return

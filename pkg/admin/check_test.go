@@ -69,6 +69,7 @@ func TestCheckJudges(t *testing.T) {
 			}
 			h.delay(t, "SMTP", "b.example", till(), "nobody at home")
 			h.health = well()
+			h.health.Spool.Messages = 4
 			tt.change(&h.health)
 			got, says := map[string]control.Verdict{}, ""
 			items := all(t, control.Check.Do(t.Context(), h.client, tt.query))

@@ -165,4 +165,27 @@ func (o *OS) walkSync(dir string) error {
 	return d.Sync()
 }
 
+// noCopyOnWrite is FS_NOCOW_FL of linux/fs.h.
+const noCopyOnWrite = 0x00800000
+
+// NoCopyOnWrite makes files that are created in a directory from now on be written in
+// place, where that is not so by itself: on btrfs, whose copies would cost a change of
+// metadata for each write. On other file systems it does nothing.
+func (o *OS) NoCopyOnWrite(dir string) error {
+	d, err := o.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(d.Fd()), &st); err != nil || st.Type != unix.BTRFS_SUPER_MAGIC {
+		return err
+	}
+	flags, err := unix.IoctlGetUint32(int(d.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil || flags&noCopyOnWrite != 0 {
+		return err
+	}
+	return unix.IoctlSetPointerInt(int(d.Fd()), unix.FS_IOC_SETFLAGS, int(flags|noCopyOnWrite))
+}
+
 var _ FS = (*OS)(nil)

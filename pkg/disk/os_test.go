@@ -250,3 +250,34 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// Files made after NoCopyOnWrite have the flag, on btrfs; elsewhere nothing happens.
+func TestNoCopyOnWrite(t *testing.T) {
+	root := t.TempDir()
+	d, err := disk.OpenOS(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 2 {
+		if err := d.NoCopyOnWrite("."); err != nil {
+			t.Errorf("NoCopyOnWrite: %v", err)
+		}
+	}
+	f, err := os.Create(filepath.Join(root, "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	flags, _ := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS) // not every file system has any
+	if got, want := flags&0x00800000 != 0, st.Type == unix.BTRFS_SUPER_MAGIC; got != want {
+		t.Errorf("the flag of a new file is %v, on btrfs is %v", got, want)
+	}
+	if err := d.NoCopyOnWrite("nothing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no directory: %v", err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"cgq/pkg/fact"
+	"cgq/pkg/journal"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/serverlog"
@@ -40,7 +41,19 @@ func (e *Enqueuer) Admit(ctx context.Context, _ *mail.Envelope) error {
 	if e.spool.Admit() != nil { // its log says why
 		return e.noSpace()
 	}
+	if err := e.spool.Ready(); err != nil { // likewise
+		return e.unready(err)
+	}
 	return nil
+}
+
+// unready is what a submitter hears when the journal takes nothing new (SPOOL E1, J5).
+func (e *Enqueuer) unready(err error) error {
+	e.refused.journal.Add(1)
+	if errors.Is(err, journal.ErrSlow) {
+		return module.Reject(4, 3, 0, "the disk of the queue does not answer, try again later")
+	}
+	return module.Reject(4, 3, 2, "no mail is taken here just now, try again later")
 }
 
 // Full says whether the Queue Limit is reached. The log tells when that begins, and
@@ -87,6 +100,8 @@ func (e *Enqueuer) fault(id mail.ID, err error) error {
 		e.refused.journal.Add(1)
 		e.log.Warn("refused: the journal is full, checkpoints cannot keep up", "id", id)
 		return module.Reject(4, 3, 1, "the journal of the queue is full, try again later")
+	case errors.Is(err, journal.ErrSlow), errors.Is(err, journal.ErrDegraded):
+		return e.unready(err)
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("message %d: %w", id, err)
 	}

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
+	"time"
 
 	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/enqueuer"
@@ -348,9 +350,9 @@ func TestJournalIsBroken(t *testing.T) {
 			}
 			return nil
 		})
-		for range 2 {
+		for _, want := range []mail.Status{{4, 3, 0}, {4, 3, 2}} { // found out, and known
 			_, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "ann@here.example"))
-			refused(t, "Submit", err, mail.Status{4, 3, 0})
+			refused(t, "Submit", err, want)
 			s.disk.Fail(nil) // it stays broken
 		}
 		s.run(t)
@@ -376,10 +378,15 @@ func TestClientHangsUpBeforeTheVerdict(t *testing.T) {
 	for _, fault := range []error{nil, syscall.EIO} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t, crashdisk.New(-1))
-			verdict := make(chan error)
+			hang := make(crashdisk.Hang)
+			var first atomic.Bool
 			s.disk.Fail(func(op, name string) error {
-				if op == "datasync" && strings.HasSuffix(name, ".seg") {
-					return <-verdict
+				switch {
+				case !strings.HasSuffix(name, ".seg"):
+				case op == "write" && first.CompareAndSwap(false, true):
+					return hang
+				case op == "datasync":
+					return fault
 				}
 				return nil
 			})
@@ -393,7 +400,7 @@ func TestClientHangsUpBeforeTheVerdict(t *testing.T) {
 			synctest.Wait()
 			cancel()
 			synctest.Wait()
-			verdict <- fault
+			close(hang)
 			client.Wait()
 			s.disk.Fail(nil)
 			if (err == nil) != (fault == nil) {
@@ -405,4 +412,76 @@ func TestClientHangsUpBeforeTheVerdict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// SPOOL E1: one failed sync of the journal loses nothing; what is here is delivered, reports
+// too, and new mail is refused until a restart.
+func TestJournalIsDegraded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, crashdisk.New(-1))
+		var once atomic.Bool
+		s.disk.Fail(func(op, name string) error {
+			if op == "datasync" && strings.HasSuffix(name, ".seg") && once.CompareAndSwap(false, true) {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if _, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "ann@here.example")); err != nil {
+			t.Errorf("Submit = %v; want it taken, in another segment", err)
+		}
+		refused(t, "Admit", s.Admit(t.Context(), nil), mail.Status{4, 3, 2})
+		_, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "ann@here.example"))
+		refused(t, "Submit", err, mail.Status{4, 3, 2})
+		if _, err := s.Beget(t.Context(), from(mail.DSN, "", "bob@here.example"), strings.NewReader("Subject: x\n\n"), nil); err != nil {
+			t.Errorf("Beget = %v; want a report taken", err)
+		}
+		s.run(t)
+		if n := len(s.here.delivered()); n != 2 {
+			t.Errorf("%d delivered, want both", n)
+		}
+		again := s.dies(t)
+		if _, err := again.submit(t, from(mail.SMTP, "127.0.0.1", "ann@here.example")); err != nil {
+			t.Errorf("Submit after a restart = %v", err)
+		}
+	})
+}
+
+// SPOOL J5: a disk that hangs for a minute: those who wait are told in the end, others are
+// refused after ten seconds, and mail is taken again by itself.
+func TestDiskHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, crashdisk.New(-1))
+		hang := make(crashdisk.Hang)
+		s.disk.Fail(func(op, name string) error {
+			if op == "datasync" && strings.HasSuffix(name, ".seg") {
+				return hang
+			}
+			return nil
+		})
+		var client sync.WaitGroup
+		client.Go(func() {
+			if _, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "ann@here.example")); err != nil {
+				t.Errorf("the one who waits: %v", err)
+			}
+		})
+		time.Sleep(9 * time.Second)
+		if err := s.Admit(t.Context(), nil); err != nil {
+			t.Errorf("after 9 s: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		refused(t, "Admit after 11 s", s.Admit(t.Context(), nil), mail.Status{4, 3, 0})
+		_, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "bob@here.example"))
+		refused(t, "Submit after 11 s", err, mail.Status{4, 3, 0})
+		time.Sleep(50 * time.Second)
+		s.disk.Fail(nil)
+		close(hang)
+		client.Wait()
+		if _, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "bob@here.example")); err != nil {
+			t.Errorf("Submit after the hang: %v", err)
+		}
+		s.run(t)
+		if n := len(s.here.delivered()); n != 2 {
+			t.Errorf("%d delivered, want 2", n)
+		}
+	})
 }

@@ -86,6 +86,7 @@ type Kernel struct {
 	restored *fact.Restored // not nil: a restored backup is held
 	freed    string         // the reason of a hold that was taken away
 	stopping bool           // nothing new is handed out
+	cut      func()         // ends the transfers under way
 
 	changed  chan struct{} // capacity 1: Wake may have come nearer
 	reported chan struct{} // capacity 1: ReportWake may have come nearer
@@ -225,6 +226,9 @@ func (k *Kernel) Run(ctx context.Context, b Begetter, grace time.Duration) {
 	k.begetter = b
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	k.mu.Lock()
+	k.cut = cancel
+	k.mu.Unlock()
 	var work sync.WaitGroup
 	k.dispatch(ctx, func(key queue.Key) { work.Go(func() { k.work(working, key) }) })
 	k.mu.Lock()

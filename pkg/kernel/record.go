@@ -37,8 +37,8 @@ func (k *Kernel) write(to writer, changes []fact.Change, stands []spool.Standing
 }
 
 // mayRepeat says of what a restart may repeat a transfer. If that is because the journal
-// is broken, nothing new is handed out, or a restart would repeat all that comes now, too
-// (SPOOL E1). The caller holds mu.
+// is broken, nothing new is handed out, and what is under way ends, or a restart would
+// repeat all that comes now, too (SPOOL E1). The caller holds mu.
 func (k *Kernel) mayRepeat(ids []mail.ID, why string, err error) {
 	slices.Sort(ids)
 	for some := range slices.Chunk(slices.Compact(ids), 100) { // a line of the log stays one that people read
@@ -51,9 +51,15 @@ func (k *Kernel) mayRepeat(ids []mail.ID, why string, err error) {
 	if len(ids) == 0 {
 		k.log.Queue.Error(why, "err", err)
 	}
-	if !errors.Is(err, spool.ErrFull) && !k.stopping {
-		k.stopping = true
+	if errors.Is(err, spool.ErrFull) {
+		return
+	}
+	if !k.stopping {
 		k.log.Queue.Log(background, serverlog.Crash, "the journal is broken: nothing is transferred until a restart", "err", err)
+	}
+	k.stopping = true
+	if k.cut != nil {
+		k.cut()
 	}
 }
 

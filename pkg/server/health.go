@@ -49,6 +49,10 @@ func (s *server) gauges() {
 			}
 			return 0
 		},
+		"journalWaitingSeconds": func() int64 { return int64(s.spool.Health().Waiting.Seconds()) },
+		"journalFrames":         func() int64 { return s.spool.Health().Writes.Frames },
+		"journalSyncs":          func() int64 { return s.spool.Health().Writes.Syncs },
+		"journalBytes":          func() int64 { return s.spool.Health().Writes.Bytes },
 		"checkpointFails":       func() int64 { return flag(s.spool.Health().Failed != nil) },
 		"spoolYoungBytes":       func() int64 { return s.spool.Load().Young },
 		"spoolFreeBytes":        func() int64 { return s.spool.Health().Free.Bytes },

@@ -12,7 +12,7 @@ import (
 
 // Journal is how the spool keeps young messages.
 type Journal struct {
-	Size        settings.Size     `toml:"journal_size" doc:"bytes on the disk, written in turn, 48M to 16G, in steps of 16M; takes effect at the next start"`
+	Size        settings.Size     `toml:"journal_size" doc:"bytes on the disk, written in turn, 48M to 16G, in steps of 16M"`
 	Age         settings.Duration `toml:"journal_age" doc:"how long a message stays without a file of its own, 100ms to 1h"`
 	Memory      settings.Size     `toml:"journal_memory" doc:"bytes of memory for the texts of messages without a file, 1M to 16G"`
 	InlineLimit settings.Size     `toml:"inline_limit" doc:"larger messages get their file at once, 4K to 512K"`
@@ -62,9 +62,6 @@ func (j *Journal) options() spool.Options {
 
 // later names what takes effect at the next start only.
 func (j *Journal) later(old *Journal) (all []string) {
-	if j.Size != old.Size {
-		all = append(all, "journal_size")
-	}
 	if j.AnySystem != old.AnySystem {
 		all = append(all, "allow_any_file_system")
 	}

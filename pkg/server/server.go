@@ -105,7 +105,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	began := time.Now()
 	var found *spool.Recovery
 	options := c.Queue.options()
-	options.Free = s.fs.space
+	options.Free, options.Journal.InPlace = s.fs.space, fsys.NoCopyOnWrite
 	if s.spool, found, err = spool.Open(s.fs, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
 		return s, err
 	}
@@ -224,6 +224,9 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 		case <-ctx.Done():
 		case <-hangup:
 			s.reload()
+		case <-s.spool.Broken(): // SPOOL E1
+			s.system.Log(ctx, serverlog.Crash, "the journal is broken, stopping; the log names the transfers that the next start may repeat")
+			stop(errBroken)
 		}
 	}
 	s.state.Store("stopping")
@@ -238,6 +241,8 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	}
 	return errors.Join(err, s.close())
 }
+
+var errBroken = errors.New("the journal is broken: see the log, and the disk; what was accepted is there at the next start")
 
 // stage starts a part; what it returns stops it and waits.
 func (s *server) stage(work func(context.Context) error) (stop func() error) {

@@ -36,6 +36,9 @@ type pressure struct {
 	senders int    // wait for room
 	told    strain // the worst since calm
 	failed  error  // of the last checkpoint
+
+	degraded bool // told
+	hangs    bool // told
 }
 
 // waits counts a sender who waits for room in the journal, until done is called.
@@ -100,6 +103,26 @@ func (s *Spool) tell(err error) {
 	}
 }
 
+// degrades says once that the journal goes on for what is here alone (E1), and that it
+// has not got an answer from the disk for long, and when that is over (J5).
+func (s *Spool) degrades() {
+	p := &s.pressure
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := s.journal.Degraded(); err != nil && !p.degraded {
+		p.degraded = true
+		s.log.Log(context.Background(), serverlog.Crash, "no new mail is taken until a restart: "+err.Error())
+	}
+	hangs := errors.Is(s.Ready(), journal.ErrSlow)
+	switch {
+	case hangs && !p.hangs:
+		s.log.Error("no new mail is taken: the disk does not answer", "seconds", int(s.journal.Waiting().Seconds()))
+	case !hangs && p.hangs:
+		s.log.Error("the disk answers again") // as important as the other
+	}
+	p.hangs = hangs
+}
+
 // number is what the operating system said, or 0.
 func number(err error) (n syscall.Errno) {
 	errors.As(err, &n)
@@ -122,6 +145,7 @@ func (s *Spool) watching(ctx context.Context) (wait func()) {
 				return
 			case <-tick.C:
 				s.strains()
+				s.degrades()
 				_ = s.Admit() // the log has it
 			}
 		}
@@ -132,17 +156,20 @@ func (s *Spool) watching(ctx context.Context) (wait func()) {
 // Health is how the spool is.
 type Health struct {
 	Load
-	Oldest  time.Time // when the oldest commit was made that waits for a checkpoint; zero: none does
-	Senders int       // wait for room in the journal
-	Failed  error     // of the last checkpoint; nil: it went well
-	Broken  error     // why the journal takes nothing new, as long as it is not only full; nil: it does
-	Closed  error     // matches ErrSpace: no new mail is taken; nil: there is room
-	Free    Space     // on the file system; zero: it is not asked
-	Need    Space     // what there must be of that for new mail
+	Oldest  time.Time     // when the oldest commit was made that waits for a checkpoint; zero: none does
+	Senders int           // wait for room in the journal
+	Failed  error         // of the last checkpoint; nil: it went well
+	Broken  error         // why the journal takes nothing new, as long as it is not only full; nil: it does
+	Waiting time.Duration // how long somebody has waited for the disk, just now
+	Writes  journal.Stats // of the journal
+	Closed  error         // matches ErrSpace: no new mail is taken; nil: there is room
+	Free    Space         // on the file system; zero: it is not asked
+	Need    Space         // what there must be of that for new mail
 }
 
-// ask asks the journal whether it would take a message, if it had room.
-func (s *Spool) ask() error {
+// Ready says why the journal takes no new mail, as long as it is not only full, which
+// passes while one waits: a sync has failed, or the disk does not answer. Nil: it does.
+func (s *Spool) Ready() error {
 	err := s.journal.Book(journal.Intake, 0)
 	if err == nil {
 		s.journal.Unbook(0)
@@ -155,7 +182,7 @@ func (s *Spool) ask() error {
 
 // Health says how the spool is just now.
 func (s *Spool) Health() Health {
-	h := Health{Load: s.Load(), Closed: s.Admit()}
+	h := Health{Load: s.Load(), Closed: s.Admit(), Waiting: s.journal.Waiting(), Writes: s.journal.Stats()}
 	s.pressure.mu.Lock()
 	h.Senders, h.Failed = s.pressure.senders, s.pressure.failed
 	s.pressure.mu.Unlock()
@@ -166,7 +193,7 @@ func (s *Spool) Health() Health {
 	}
 	s.mu.Unlock()
 	if h.Broken == nil {
-		h.Broken = s.ask()
+		h.Broken = s.Ready()
 	}
 	s.space.mu.Lock()
 	h.Free, h.Need = s.space.free, s.space.need

@@ -172,6 +172,7 @@ func TestClosedIntakeIsToldThoughNobodyAsks(t *testing.T) {
 			defer mu.Unlock()
 			return free, nil
 		}
+		o.Journal.Segments = 3 // no more are made
 		s, _, err := spool.Open(crashdisk.New(-1), "Queue", o, log.logger())
 		if err != nil {
 			t.Fatal(err)

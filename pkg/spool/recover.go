@@ -120,6 +120,13 @@ func open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recov
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
 	o.Journal.Aside = r.damaged()
+	o.Journal.OnError = func(err error) { log.Error(err.Error()) }
+	if o.Free != nil {
+		o.Journal.Free = func() (int64, error) {
+			free, err := o.Free()
+			return free.Bytes, err
+		}
+	}
 	var err error
 	if r.journal, err = journal.Open(fsys, r.journals(), o.Journal); err != nil {
 		return nil, nil, fmt.Errorf("spool: %w", err)

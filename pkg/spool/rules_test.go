@@ -16,7 +16,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		sabotage func(*world) crashdisk.Fault
 	}{
 		{"J2 Wait waits for the disk", lies("datasync", "Queue/journal/*.seg")},
-		{"J3 new segments have bytes", lies("datasync", "Queue/journal/segment.tmp")},
+		{"J3 new segments have bytes", lies("datasync", "Queue/journal/segment.new")},
 		{"J3 new segments have names", lies("syncdir", "Queue/journal")},
 		{"J6 freeing is synced", func(w *world) crashdisk.Fault { return w.lieInCheckpoint(true) }},
 		{"C1 L6 it waits for the newest", func(w *world) crashdisk.Fault { return w.lieInCheckpoint(false) }},

@@ -285,6 +285,10 @@ func (s *Spool) Standing() map[string]string {
 // calls it holding a lock.
 func (s *Spool) Wait(n Number) error { return s.journal.Wait(n) }
 
+// Broken is closed when the journal is broken for good: nothing more can be recorded, and
+// what was not durable by then may be lost (E1).
+func (s *Spool) Broken() <-chan struct{} { return s.journal.Broken() }
+
 // Load is how much the spool carries.
 type Load struct {
 	Messages int     // in the Queue, files or not

@@ -33,6 +33,12 @@ var ErrPower = errors.New("power lost")
 // Lie, returned by a fault, makes the operation report success without being done.
 var Lie = errors.New("lie")
 
+// A Hang, returned by a fault, makes the operation wait until it is closed, and then be
+// done. Other operations go on meanwhile.
+type Hang chan struct{}
+
+func (Hang) Error() string { return "hangs" }
+
 // A Fault is asked before each step and returns the error that the step fails
 // with, or nil. The operations are create, write, datasync, rename, link, remove,
 // syncdir. A write that fails has written half of its bytes.
@@ -171,12 +177,17 @@ func (d *Disk) step(operation, name string) (begun bool, err error) {
 	}
 	d.left--
 	d.steps++
-	if d.fault != nil {
-		if err := d.fault(operation, name); err != nil {
-			return false, err
-		}
+	if d.fault == nil {
+		return true, nil
 	}
-	return true, nil
+	err = d.fault(operation, name)
+	if hang := Hang(nil); errors.As(err, &hang) {
+		d.mu.Unlock()
+		<-hang
+		d.mu.Lock()
+		err = nil
+	}
+	return err == nil, err
 }
 
 // told is what the caller hears of err.
