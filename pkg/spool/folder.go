@@ -117,14 +117,18 @@ func (s *Spool) SetFoldering(f Foldering) error {
 	if err := f.Validate(); err != nil {
 		return err
 	}
-	s.checkpoint.Lock() // which may be about to make a file
-	defer s.checkpoint.Unlock()
+	s.mu.Lock()
+	same := s.foldering == f
+	s.mu.Unlock()
+	if same {
+		return nil
+	}
 	if err := s.makeFolders(f); err != nil {
 		return fmt.Errorf("spool: queue foldering %s: %w", f, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.foldering, s.misplaced = f, s.foldering != f && f != Auto
+	s.foldering, s.misplaced = f, f != Auto
 	s.wake()
 	return nil
 }
