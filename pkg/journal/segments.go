@@ -103,13 +103,7 @@ func (j *Journal) grow() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if number, _, ok := strings.Cut(name, ".seg"); ok {
-			if n, err := strconv.ParseUint(number, 10, 63); err == nil {
-				j.named = max(j.named, n+1)
-			}
-		}
-	}
+	j.number(names)
 	name := fmt.Sprintf("%08d.seg", j.named)
 	j.named++
 	s, err := create(j.fs, j.unfinished(), path.Join(j.dir, name), j.segmentSize)
@@ -120,6 +114,17 @@ func (j *Journal) grow() error {
 	defer j.mu.Unlock()
 	j.putFree(s)
 	return nil
+}
+
+// number lets the next segment have a number above those of names.
+func (j *Journal) number(names []string) {
+	for _, name := range names {
+		if number, _, ok := strings.Cut(name, ".seg"); ok {
+			if n, err := strconv.ParseUint(number, 10, 63); err == nil {
+				j.named = max(j.named, n+1)
+			}
+		}
+	}
 }
 
 // unfinished is the name of a segment that is being made.
@@ -149,6 +154,7 @@ func (j *Journal) tidy() error {
 		return err
 	}
 	names, err := j.fs.List(j.dir)
+	j.number(names)
 	for _, name := range names {
 		if strings.HasSuffix(name, ".seg"+failedSuffix) {
 			if err := j.setAside(path.Join(j.dir, name)); err != nil {

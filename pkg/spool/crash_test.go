@@ -23,7 +23,7 @@ import (
 
 // small journals have segments of seven commits; texts over some 900 bytes are
 // received in files.
-var small = spool.Options{Journal: journal.Options{SegmentSize: 32 << 10, Segments: 4}, InlineLimit: 1000, Syncers: 1}
+var small = spool.Options{Journal: journal.Options{SegmentSize: 32 << 10, Segments: 3}, InlineLimit: 1000, Syncers: 1}
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

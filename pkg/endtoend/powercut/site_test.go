@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -73,8 +74,18 @@ func (s *site) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// cgq runs cgq and returns its output and exit status.
+// cgq runs cgq and returns its output and exit status. While a start still reads the Queue
+// it asks again.
 func (s *site) cgq(args ...string) (out []byte, status int, err error) {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		out, status, err = s.cgqOnce(args...)
+		if err == nil || !strings.Contains(err.Error(), "the Queue is still being read") || time.Since(began) > patience {
+			return out, status, err
+		}
+	}
+}
+
+func (s *site) cgqOnce(args ...string) (out []byte, status int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var o, e bytes.Buffer
