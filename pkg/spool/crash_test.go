@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -313,7 +314,7 @@ func (w *world) life(d *crashdisk.Disk, steps []func() error) (finished bool, er
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
-			if errors.Is(err, crashdisk.ErrPower) {
+			if errors.Is(err, crashdisk.ErrPower) || errors.Is(err, syscall.EIO) || errors.Is(err, journal.ErrDegraded) {
 				return false, nil
 			}
 			return false, fmt.Errorf("script: %w", err)

@@ -7,6 +7,8 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"strings"
+	"syscall"
 
 	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/fact"
@@ -27,7 +29,7 @@ func (w *world) open(d *crashdisk.Disk) (found bool, err error) {
 	if err == nil {
 		err = cmp.Or(err1, asForetold(foretold, rec, s))
 	}
-	if errors.Is(err, crashdisk.ErrPower) {
+	if errors.Is(err, crashdisk.ErrPower) || errors.Is(err, syscall.EIO) {
 		return false, nil
 	}
 	if err != nil {
@@ -139,7 +141,8 @@ func (w *world) filesAre(d *crashdisk.Disk, living int) error {
 		return fmt.Errorf("%d files for %d messages", len(files), living)
 	}
 	for name := range d.Files("") {
-		if !slices.Contains([]string{"Queue/ids", "Queue/ids.tmp"}, name) && path.Ext(name) != ".msg" && path.Dir(name) != "Queue/journal" {
+		if !slices.Contains([]string{"Queue/ids", "Queue/ids.tmp"}, name) && path.Ext(name) != ".msg" &&
+			!strings.Contains(name, ".seg.failed") && path.Dir(name) != "Queue/journal" {
 			return fmt.Errorf("%s is left over", name)
 		}
 	}
