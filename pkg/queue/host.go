@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cgq/pkg/fact"
+	"cgq/pkg/mail"
 )
 
 // A host is a host queue.
@@ -99,20 +100,9 @@ func (s *State) drop(h *host) {
 	}
 }
 
-// push puts an entry to its place, which is nearly always the end. A start finds old
-// messages when new ones are there, one after the other: each stands behind the last.
+// push puts an entry to its place.
 func (h *host) push(e *entry) {
-	before := h.tail
-	if before != nil && before.msg.id > e.msg.id {
-		before = h.late
-		if before != nil && before.msg.id > e.msg.id {
-			before = nil
-		}
-		for next := h.after(before); next.msg.id < e.msg.id; next = next.next {
-			before = next
-		}
-		h.late = e
-	}
+	before := h.before(e.msg.id)
 	e.prev, e.next = before, h.after(before)
 	if e.next == nil {
 		h.tail = e
@@ -130,6 +120,33 @@ func (h *host) push(e *entry) {
 		h.held++
 	}
 }
+
+// before finds the entry that a new one stands behind; nil: it is the first. That is nearly
+// always the tail, or close to it: senders that commit together come in any order. A start
+// finds old messages when new ones are there, one after the other: each stands behind the
+// last.
+func (h *host) before(id mail.ID) *entry {
+	e := h.tail
+	for range nearTail {
+		if e == nil || e.msg.id < id {
+			return e
+		}
+		e = e.prev
+	}
+	e = h.late
+	if e != nil && e.msg.id > id {
+		e = nil
+	}
+	for next := h.after(e); next.msg.id < id; next = next.next {
+		e = next
+	}
+	h.late = e
+	return e
+}
+
+// nearTail is how far from the tail a new entry is looked for a place: farther than the
+// senders whose messages one commit makes durable are apart.
+const nearTail = 256
 
 // after is the entry behind another one; behind none it is the first.
 func (h *host) after(e *entry) *entry {
@@ -220,7 +237,7 @@ func (h *host) queue(e *entry) {
 
 // due is when an entry may be leased, zero for at any time, if it may at all.
 func (e *entry) due() (at time.Time, any bool) {
-	if e.leased || e.open == 0 || e.msg.hold != "" {
+	if e.leased || e.idle == 0 || e.msg.hold != "" {
 		return at, false
 	}
 	for _, i := range e.rcpts {
@@ -230,6 +247,9 @@ func (e *entry) due() (at time.Time, any bool) {
 		}
 		if !any || r.until.Before(at) {
 			at, any = r.until, true
+		}
+		if at.IsZero() { // no time is before that: a message for thousands is not gone through for each
+			break
 		}
 	}
 	if e.until.After(at) {

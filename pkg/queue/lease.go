@@ -41,7 +41,7 @@ func (s *State) Lease(k Key, now time.Time) (l Lease, ok bool) {
 		l = Lease{Key: k, ID: m.id, Envelope: m.env, Size: m.size, Repeated: m.repeated}
 		for _, i := range e.rcpts {
 			if r := &m.rcpts[i]; !r.done && !r.leased && !r.until.After(now) {
-				r.leased = true
+				r.take(true)
 				l.Rcpts, l.To = append(l.Rcpts, int(i)), append(l.To, r.to)
 			}
 		}
@@ -61,7 +61,7 @@ func (s *State) Return(l Lease) {
 		return
 	}
 	for _, i := range l.Rcpts {
-		m.rcpts[i].leased = false
+		m.rcpts[i].take(false)
 	}
 	if e := m.rcpts[l.Rcpts[0]].entry; e != nil {
 		e.leased = false

@@ -88,7 +88,7 @@ func (s *State) LeaseRows(sel Selection, after mail.ID, limit int, now time.Time
 				busy = append(busy, Row{m.id, i})
 				continue
 			}
-			r.leased = true
+			r.take(true)
 			free = append(free, Row{m.id, i})
 		}
 	}
@@ -102,7 +102,7 @@ func (s *State) ReturnRow(row Row) {
 		return
 	}
 	r := &m.rcpts[row.Rcpt]
-	if r.leased = false; !r.done {
+	if r.take(false); !r.done {
 		s.settle(r.entry)
 	}
 }

@@ -67,6 +67,7 @@ type entry struct {
 	last       *mail.Result
 	attempts   int32
 	open       int32  // recipients not done
+	idle       int32  // of them, those in nobody's hands
 	ticket     uint32 // of its place among the ready
 	index      int    // in host.waiting
 	prev, next *entry // in order of arrival
@@ -216,6 +217,22 @@ func (m *message) rcpt(i int) *recipient {
 	return &m.rcpts[i]
 }
 
+// take puts a recipient into somebody's hands, or takes it back.
+func (r *recipient) take(leased bool) {
+	if r.leased == leased {
+		return
+	}
+	r.leased = leased
+	if r.entry == nil || r.done {
+		return
+	}
+	if leased {
+		r.entry.idle--
+	} else {
+		r.entry.idle++
+	}
+}
+
 // entry returns the message's entry in a host queue, or nil.
 func (m *message) entry(k Key) *entry {
 	for i := range m.rcpts {
@@ -236,6 +253,7 @@ func (s *State) enter(m *message, f fact.Routed) {
 	}
 	e.rcpts = append(e.rcpts, int32(f.Rcpt))
 	e.open++
+	e.idle++
 	h.rcpts++
 	r := &m.rcpts[f.Rcpt]
 	r.entry, r.to = e, f.Address
@@ -253,6 +271,9 @@ func (s *State) done(m *message, rcpt int, at time.Time, last mail.Result, repor
 	m.left--
 	if e := r.entry; e != nil {
 		e.open--
+		if !r.leased {
+			e.idle--
+		}
 		e.host.rcpts--
 		s.settle(e)
 		if e.open == 0 {

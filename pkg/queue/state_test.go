@@ -38,11 +38,14 @@ func (s *State) check(t *rapid.T) {
 	entries := map[*host]int{}
 	for id, m := range s.messages {
 		left := 0
-		open := map[*entry]int32{}
+		open, idle := map[*entry]int32{}, map[*entry]int32{}
 		for i := range m.rcpts {
 			if r := &m.rcpts[i]; !r.done {
 				left++
 				open[r.entry]++
+				if !r.leased {
+					idle[r.entry]++
+				}
 			}
 		}
 		if left != m.left {
@@ -50,8 +53,8 @@ func (s *State) check(t *rapid.T) {
 		}
 		for e, n := range open {
 			entries[e.host]++
-			if e.open != n {
-				t.Fatalf("message %d in %v: open is %d, want %d", id, e.host.key, e.open, n)
+			if e.open != n || e.idle != idle[e] {
+				t.Fatalf("message %d in %v: open is %d, idle %d; want %d, %d", id, e.host.key, e.open, e.idle, n, idle[e])
 			}
 		}
 	}
@@ -358,5 +361,38 @@ func TestHeldMessagesStay(t *testing.T) {
 	m, _ := s.Message(1, epoch)
 	if v.Status() != Held || m.Recipients[0].Status != Held {
 		t.Errorf("host %v, recipient %v; want both Held", v.Status(), m.Recipients[0].Status)
+	}
+}
+
+// Senders that commit together come in any order: each finds its place from the tail, not
+// from where a start has left off, however long the queue is.
+func TestLateOnesArePlacedFromTheTail(t *testing.T) {
+	s := New()
+	const senders = nearTail / 2
+	var ids []mail.ID
+	for group := range mail.ID(50) {
+		for i := range mail.ID(senders) {
+			ids = append(ids, 1000+group*senders+(i*37)%senders)
+		}
+	}
+	for _, id := range ids {
+		add(s, id, "b.example")
+	}
+	h := s.hosts[Key{Module: "SMTP", Queue: "b.example"}]
+	if h.late != nil {
+		t.Error("a walk began at the head")
+	}
+	for id := range mail.ID(100) { // a start finds these
+		add(s, 100+id, "b.example")
+	}
+	if h.late == nil || h.late.msg.id != 198 {
+		t.Error("old ones do not stand behind the last of them")
+	}
+	var got []mail.ID
+	for e := h.head; e != nil; e = e.next {
+		got = append(got, e.msg.id)
+	}
+	if !slices.IsSorted(got) || len(got) != len(ids)+100 {
+		t.Errorf("%d entries, in order: %v", len(got), slices.IsSorted(got))
 	}
 }
