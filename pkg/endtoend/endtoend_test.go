@@ -13,10 +13,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"cgq/pkg/cli"
 	"cgq/pkg/endtoend/program"
-
-	_ "cgq/pkg/cli"    // go test keeps results until something that is imported changes:
-	_ "cgq/pkg/server" // with these that is anything in the programs
+	"cgq/pkg/server"
 )
 
 // patience is how long a story waits for what has to happen, and pause how long it
@@ -38,6 +37,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(programs)
+	program.Contain(cli.Main, server.Main)
 	if err := program.Build(programs, raceFlags...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -16,10 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cgq/pkg/cli"
 	"cgq/pkg/endtoend/program"
-
-	_ "cgq/pkg/cli"    // go test keeps results until something that is imported changes:
-	_ "cgq/pkg/server" // with these that is anything in the programs
+	"cgq/pkg/server"
 )
 
 var (
@@ -87,6 +86,7 @@ var programs struct {
 // of endtoend are for, here it would cost most of the cuts.
 func built(t *testing.T) string {
 	t.Helper()
+	program.Contain(cli.Main, server.Main)
 	programs.once.Do(func() {
 		if programs.dir, programs.err = os.MkdirTemp("", "cgq-powercut"); programs.err == nil {
 			programs.err = program.Build(programs.dir)
