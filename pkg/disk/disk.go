@@ -61,6 +61,16 @@ type FS interface {
 	SyncDir(dir string) error
 }
 
+// ReadFull fills b from what stands at off. Errors: those of [io.ReaderAt], [io.EOF] when
+// the file ends before b is full, and only then.
+func ReadFull(f io.ReaderAt, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	if err == io.EOF && n == len(b) {
+		return nil
+	}
+	return err
+}
+
 // Publish gives the written file f, so far called old, its final name in the
 // same directory. When it returns nil, name and bytes survive power loss; when
 // it returns an error neither is promised, and the caller must not retry on f.

@@ -166,7 +166,7 @@ func (o *OS) openAs(name string, flags int) (*osFile, error) {
 func (o *OS) walkTo(name string, flags int) (*osFile, error) {
 	is, err := o.root.Lstat(name)
 	if err == nil && !is.Mode().IsRegular() && flags&unix.O_CREAT == 0 {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+		return nil, failed("open", name, ErrNotRegular)
 	}
 	f, err := o.root.OpenFile(name, flags, 0o600)
 	if err != nil {
@@ -174,11 +174,11 @@ func (o *OS) walkTo(name string, flags int) (*osFile, error) {
 	}
 	defer f.Close()
 	if st, err := f.Stat(); err != nil || is != nil && !os.SameFile(is, st) { // another has taken its place
-		return nil, errors.Join(&fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}, err)
+		return nil, errors.Join(failed("open", name, ErrNotRegular), err)
 	}
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "dup", Path: name, Err: err}
+		return nil, failed("dup", name, err)
 	}
 	return &osFile{fd: fd, name: name}, nil
 }
@@ -201,7 +201,7 @@ func openRoot(name string) (int, error) {
 		return unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: name, Err: err}
+		return -1, failed("open", name, err)
 	}
 	return fd, nil
 }

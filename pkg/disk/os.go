@@ -70,7 +70,7 @@ func (o *OS) open(name string, mode int) (*osFile, error) {
 	f, err := o.openAs(name, mode|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	switch {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO): // a link, a directory, a socket
-		return nil, &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+		return nil, failed("open", name, ErrNotRegular)
 	case err != nil:
 		return nil, err
 	}

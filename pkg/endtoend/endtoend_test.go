@@ -112,16 +112,8 @@ func on(do func(*site, *testscript.TestScript, []string)) func(*testscript.TestS
 
 // wait looks until done, and fails when that takes too long: with what done said last.
 func wait(ts *testscript.TestScript, done func() (ok bool, said string)) {
-	began := time.Now()
-	for {
-		ok, said := done()
-		switch {
-		case ok:
-			return
-		case time.Since(began) > patience:
-			ts.Fatalf("not after %v: %s", patience, said)
-		}
-		time.Sleep(pause)
+	if err := program.Wait(patience, pause, done); err != nil {
+		ts.Fatalf("%v", err)
 	}
 }
 

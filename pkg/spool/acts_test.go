@@ -466,16 +466,7 @@ func TestBirthsOfMany(t *testing.T) {
 
 // An act on 100,000 recipients, durable: what one waits for who rejects them.
 func BenchmarkActOnMany(b *testing.B) {
-	d, err := disk.OpenOS(b.TempDir())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer d.Close()
-	s, _, err := start(d, spool.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
+	s := onDisk(b)
 	var all []fact.Change
 	for range 100 {
 		id, err := submit(s, "text", nil, "")

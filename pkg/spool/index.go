@@ -163,7 +163,7 @@ func (s *Spool) readFile(p place, suffix string) (*candidate, error) {
 	buf := s.reading.Get().(*[]byte)
 	defer s.reading.Put(buf)
 	b := (*buf)[:min(size, int64(len(*buf)))]
-	if n, err := f.ReadAt(b, 0); err != nil && (err != io.EOF || n < len(b)) {
+	if err := disk.ReadFull(f, b, 0); err != nil {
 		return nil, err
 	}
 	h, err := parseHead(b, p.id)
@@ -204,7 +204,7 @@ func readLong(f disk.File, h head, end, size int64) (front, tail []byte, sum uin
 		return nil, nil, 0, err
 	}
 	tail = make([]byte, size-end)
-	if n, err := f.ReadAt(tail, end); err != nil && (err != io.EOF || n < len(tail)) {
+	if err := disk.ReadFull(f, tail, end); err != nil {
 		return nil, nil, 0, err
 	}
 	return keep.b, tail, all.Sum32(), nil

@@ -275,16 +275,7 @@ func TestLendThatFails(t *testing.T) {
 
 // What a helper costs: the copy of a message of 10 MB, given and taken back.
 func BenchmarkLend(b *testing.B) {
-	d, err := disk.OpenOS(b.TempDir())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer d.Close()
-	s, _, err := start(d, spool.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
+	s := onDisk(b)
 	id, err := submit(s, lines(10<<20), nil, "")
 	if err != nil {
 		b.Fatal(err)

@@ -23,7 +23,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"path"
@@ -382,7 +381,7 @@ func (s *Spool) slurp(name string) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, size)
-	if n, err := f.ReadAt(b, 0); err != nil && (err != io.EOF || int64(n) < size) {
+	if err := disk.ReadFull(f, b, 0); err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -26,6 +26,22 @@ func open(t *testing.T, d disk.FS, o spool.Options) *spool.Spool {
 	return s
 }
 
+// onDisk starts a spool in a directory of the real disk.
+func onDisk(b *testing.B) *spool.Spool {
+	b.Helper()
+	d, err := disk.OpenOS(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { d.Close() })
+	s, _, err := start(d, spool.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	return s
+}
+
 // start opens a spool and reads all its files.
 func start(d disk.FS, o spool.Options) (*spool.Spool, *spool.Recovery, error) {
 	s, rec, err := spool.Open(d, "Queue", o, discard())

@@ -175,16 +175,8 @@ func tool(t *testing.T, statuses []int, name string, args ...string) {
 // wait looks until done, and fails when that takes too long: with what done said last.
 func wait(t *testing.T, done func() (ok bool, said string)) {
 	t.Helper()
-	began := time.Now()
-	for {
-		ok, said := done()
-		switch {
-		case ok:
-			return
-		case time.Since(began) > patience:
-			t.Fatalf("not after %v: %s", patience, said)
-		}
-		time.Sleep(pause)
+	if err := program.Wait(patience, pause, done); err != nil {
+		t.Fatal(err)
 	}
 }
 

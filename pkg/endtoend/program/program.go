@@ -37,6 +37,22 @@ func Build(dir string, flags ...string) error {
 //go:noinline
 func Contain(...func() int) {}
 
+// Wait looks every pause until done. When patience has passed that is an error, with
+// what done said last.
+func Wait(patience, pause time.Duration, done func() (ok bool, said string)) error {
+	began := time.Now()
+	for {
+		ok, said := done()
+		switch {
+		case ok:
+			return nil
+		case time.Since(began) > patience:
+			return fmt.Errorf("not after %v: %s", patience, said)
+		}
+		time.Sleep(pause)
+	}
+}
+
 // A Daemon is a cgqd that runs. It is its own standard error. It is safe for
 // concurrent use.
 type Daemon struct {
