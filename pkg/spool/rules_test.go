@@ -3,6 +3,7 @@ package spool_test
 import (
 	"path"
 	"strings"
+	"sync"
 	"testing"
 
 	"cgq/pkg/disk"
@@ -83,26 +84,34 @@ func (w *world) lieWhileMoving() crashdisk.Fault {
 // become the second one.
 type forgetful struct {
 	disk.FS
+	mu              sync.Mutex // a start works on many files at once
 	linked, removed map[string]bool
 }
 
 func (d *forgetful) Link(old, name string) error {
+	d.mu.Lock()
 	if d.linked == nil {
 		d.linked, d.removed = map[string]bool{}, map[string]bool{}
 	}
 	d.linked[old] = true
+	d.mu.Unlock()
 	return d.FS.Link(old, name)
 }
 
 func (d *forgetful) Remove(name string) error {
+	d.mu.Lock()
 	if d.linked[name] {
 		d.removed[path.Dir(name)] = true
 	}
+	d.mu.Unlock()
 	return d.FS.Remove(name)
 }
 
 func (d *forgetful) SyncDir(dir string) error {
-	if d.removed[dir] {
+	d.mu.Lock()
+	removed := d.removed[dir]
+	d.mu.Unlock()
+	if removed {
 		return nil
 	}
 	return d.FS.SyncDir(dir)
@@ -111,20 +120,34 @@ func (d *forgetful) SyncDir(dir string) error {
 // recycler makes temporary files of the file that was accepted last.
 type recycler struct {
 	disk.FS
+	mu   sync.Mutex // a start works on many files at once
 	last string
+}
+
+// accept takes down which file was accepted last, and returns which was before.
+func (d *recycler) accept(name string) (before string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before, d.last = d.last, name
+	return before
 }
 
 func (d *recycler) Rename(old, name string) error {
 	if path.Ext(name) == ".msg" {
-		d.last = name
+		d.accept(name)
 	}
 	return d.FS.Rename(old, name)
 }
 
 func (d *recycler) Create(name string) (disk.File, error) {
-	if path.Ext(name) == ".tmp" && d.last != "" && path.Base(name) != "ids.tmp" && d.FS.Link(d.last, name) == nil {
-		d.last = ""
-		return d.FS.Open(name)
+	if path.Ext(name) != ".tmp" || path.Base(name) == "ids.tmp" {
+		return d.FS.Create(name)
+	}
+	if last := d.accept(""); last != "" {
+		if d.FS.Link(last, name) == nil {
+			return d.FS.Open(name)
+		}
+		d.accept(last)
 	}
 	return d.FS.Create(name)
 }
