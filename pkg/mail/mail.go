@@ -16,10 +16,10 @@ type ID uint64
 
 func (id ID) String() string { return strconv.FormatUint(uint64(id), 10) }
 
-// ParseID reads what String wrote: decimal digits, not zero.
+// ParseID reads what String wrote, and nothing else: decimal digits, the first not zero.
 func ParseID(s string) (ID, bool) {
 	n, err := strconv.ParseUint(s, 10, 64)
-	return ID(n), err == nil && n > 0
+	return ID(n), err == nil && s[0] != '0'
 }
 
 // An Envelope says where a message comes from and where it goes (RFC 5321 §2.3.1).

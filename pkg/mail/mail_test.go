@@ -107,7 +107,7 @@ func TestIDRoundTrip(t *testing.T) {
 			t.Fatalf("ParseID(%q) = %v, %v, want %v", id.String(), got, ok, id)
 		}
 	})
-	for _, s := range []string{"", "0", "-1", "+1", "1x", " 1", "0x1", "1_0", "18446744073709551616"} {
+	for _, s := range []string{"", "0", "-1", "+1", "1x", " 1", "0x1", "1_0", "18446744073709551616", "007"} {
 		if got, ok := mail.ParseID(s); ok {
 			t.Errorf("ParseID(%q) = %v, want none", s, got)
 		}

@@ -67,6 +67,16 @@ func (s *Spool) name(id mail.ID, f folder, suffix string) string {
 	return s.dir + "/" + path.Join(f.String(), id.String()+suffix)
 }
 
+// parseName reads the name of a message's file, as name gives it.
+func parseName(name string) (id mail.ID, draft, ok bool) {
+	stem, msg := strings.CutSuffix(name, ".msg")
+	if !msg {
+		stem, draft = strings.CutSuffix(name, ".tmp")
+	}
+	id, ok = mail.ParseID(stem)
+	return id, draft, ok && (msg || draft) && id <= maxID
+}
+
 // at is where a foldering puts a message, when there are so many.
 func (f Foldering) at(id mail.ID, messages int) folder {
 	switch f {
@@ -187,8 +197,7 @@ func (s *Spool) refold(ctx context.Context, f folder) error {
 	}
 	var ids []mail.ID
 	for _, name := range names {
-		stem, ok := strings.CutSuffix(name, ".msg")
-		if id, isID := mail.ParseID(stem); ok && isID {
+		if id, draft, ok := parseName(name); ok && !draft {
 			ids = append(ids, id)
 		}
 	}

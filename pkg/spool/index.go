@@ -11,7 +11,6 @@ import (
 	"path"
 	"runtime"
 	"slices"
-	"strings"
 
 	"cgq/pkg/disk"
 	"cgq/pkg/mail"
@@ -23,40 +22,67 @@ type place struct {
 	in folder
 }
 
+// A directory is what stands in a folder: the message files, and the names of all else.
+type directory struct {
+	in       folder
+	messages []mail.ID
+	others   []string
+}
+
 // list reads the names in all folders. What is no message of ours is left alone; a
 // Temp File is ours when its id was given out (F8).
 func (r *recovering) list() error {
+	all := make([]*directory, 0, root+1)
 	for f := range folders {
-		names, err := r.fs.List(r.path(f))
-		if err != nil {
-			return err
+		all = append(all, &directory{in: f})
+	}
+	err := each(2*runtime.GOMAXPROCS(0), all, func(d *directory) error { return d.read(r.fs, r.path(d.in)) })
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, d := range all {
+		n += len(d.messages)
+	}
+	r.files = make([]place, 0, n)
+	for _, d := range all {
+		for _, id := range d.messages {
+			r.files = append(r.files, place{id, d.in})
 		}
-		for _, name := range names {
-			if !f.mine(name) {
-				r.listOne(f, name)
-			}
+		for _, name := range d.others {
+			r.listOther(d.in, name)
 		}
 	}
 	slices.SortStableFunc(r.files, func(a, b place) int { return cmp.Compare(a.id, b.id) })
-	if n := len(r.files); n > 0 {
+	if n > 0 {
 		r.last = max(r.last, r.files[n-1].id) // put back by hand from elsewhere
 	}
 	return nil
 }
 
-func (r *recovering) listOne(f folder, name string) {
-	stem, msg := strings.CutSuffix(name, ".msg")
-	tmp := !msg
-	if tmp {
-		stem = strings.TrimSuffix(name, ".tmp")
+func (d *directory) read(fsys disk.FS, dir string) error {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return err
 	}
-	id, ok := mail.ParseID(stem)
+	d.messages = make([]mail.ID, 0, len(names))
+	for _, name := range names {
+		if id, draft, ok := parseName(name); ok && !draft {
+			d.messages = append(d.messages, id)
+		} else if !d.in.mine(name) {
+			d.others = append(d.others, name)
+		}
+	}
+	return nil
+}
+
+// listOther judges a name that is no message's.
+func (r *recovering) listOther(f folder, name string) {
 	file := path.Join(r.path(f), name)
+	id, _, ok := parseName(name)
 	switch {
-	case !ok || id > maxID || file != r.name(id, f, suffix(tmp)):
+	case !ok:
 		r.finding(file, fmt.Errorf("%w: it has no name of ours here", ErrDamaged), leftAlone)
-	case msg:
-		r.files = append(r.files, place{id, f})
 	case id > r.ceiling:
 		r.finding(file, fmt.Errorf("%w: a temporary file of an id that was never given out", ErrDamaged), leftAlone)
 	case !r.movable(file):

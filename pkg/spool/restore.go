@@ -137,13 +137,10 @@ func clearFiles(fsys disk.FS, dir string) error {
 			return err
 		}
 		for _, name := range names {
-			ext := path.Ext(name)
-			id, ok := mail.ParseID(strings.TrimSuffix(name, ext))
-			file := path.Join(s.path(f), name)
-			if !ok || ext != ".msg" && ext != ".tmp" || file != s.name(id, f, ext) {
+			if _, _, ok := parseName(name); !ok {
 				continue
 			}
-			if err := fsys.Remove(file); err != nil {
+			if err := fsys.Remove(path.Join(s.path(f), name)); err != nil {
 				return err
 			}
 		}
