@@ -41,8 +41,10 @@ func Inspect(fsys disk.FS, dir string) (*Inspection, error) {
 	for batch := range slices.Chunk(r.files, indexBatch) {
 		some := newRecovering(r.Spool)
 		some.indexSome(batch)
-		r.add(some)
+		r.Damage = append(r.Damage, some.Damage...)
+		r.Messages = append(r.Messages, some.Messages...)
 	}
+	slices.SortFunc(r.Messages, func(a, b Found) int { return cmp.Compare(a.ID, b.ID) })
 	i := &Inspection{Recovery: r.Recovery, Standing: r.Spool.Standing(), Kept: kept,
 		Used: contents.Used, Free: contents.Free, Damaged: contents.Damaged, Ceiling: r.ceiling, Identity: r.identity}
 	for _, c := range r.found {
@@ -51,11 +53,4 @@ func Inspect(fsys disk.FS, dir string) (*Inspection, error) {
 		}
 	}
 	return i, nil
-}
-
-// add puts what was found in some files to the rest.
-func (r *recovering) add(some *recovering) {
-	r.Damage = append(r.Damage, some.Damage...)
-	r.Messages = append(r.Messages, some.Messages...)
-	slices.SortFunc(r.Messages, func(a, b Found) int { return cmp.Compare(a.ID, b.ID) })
 }
