@@ -111,8 +111,8 @@ func TestWhereErrors(t *testing.T) {
 		{`true;`, "the language of selections does not have this (1:5)\n | true;\n | ....^"},
 		{`$env["size"] == 1`, "the language of selections does not have this (1:1)\n | $env[\"size\"] == 1\n | ^"},
 		{`repeat("a", 99) == ""`, "no such function; there are " + functions + " (1:1)\n | repeat(\"a\", 99) == \"\"\n | ^"},
-		{`submitted.Local() == submitted`, "nothing has such a part; a duration and a time have Hours, Minutes, Seconds, Year, Month, Day, " +
-			"Hour, Minute, Second, Weekday, YearDay, Unix (1:11)\n | submitted.Local() == submitted\n | ..........^"},
+		{`submitted.Local() == submitted`, "nothing has such a part; a duration and a time have Hours, Minutes, Seconds, Year, YearDay, Day, " +
+			"Hour, Minute, Second, Unix (1:11)\n | submitted.Local() == submitted\n | ..........^"},
 		{`wild(sender)`, "wild takes a text, and constants in quotes (1:1)\n | wild(sender)\n | ^"},
 		{`wild(sender, rcpt)`, "wild takes a text, and constants in quotes (1:14)\n | wild(sender, rcpt)\n | .............^"},
 		{`wild(size, "x")`, "cannot use int as argument (type string) to call wild()  (1:6)\n | wild(size, \"x\")\n | .....^"},

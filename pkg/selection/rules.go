@@ -50,8 +50,8 @@ func parseDate(s string) (time.Time, string) {
 	return time.Time{}, `not a date; write 2026-08-01, "2026-08-01 06:00" or RFC 3339`
 }
 
-// methods are what one may ask a duration or a time.
-var methods = []string{"Hours", "Minutes", "Seconds", "Year", "Month", "Day", "Hour", "Minute", "Second", "Weekday", "YearDay", "Unix"}
+// methods are what one may ask a duration or a time: those that are numbers.
+var methods = []string{"Hours", "Minutes", "Seconds", "Year", "YearDay", "Day", "Hour", "Minute", "Second", "Unix"}
 
 const noSuchThing = "the language of selections does not have this"
 

@@ -174,6 +174,8 @@ func TestWhere(t *testing.T) {
 		{`age > duration("1w")`, false, false},
 		{`submitted >= date("2026-08-01 10:00") && submitted < date("2026-08-01T12:00:01+02:00")`, true, true},
 		{`submitted == date("2026-08-01T12:00:00+02:00") && submitted.Hour() == 10`, true, true},
+		{`age.Minutes() == 120 && age.Seconds() == 7200 && submitted.Year() == 2026 && submitted.Day() == 1`, true, true},
+		{`submitted.YearDay() == 213 && submitted.Minute() == 0 && submitted.Second() == 0 && submitted.Unix() == 1785578400`, true, true},
 		{`size == bytes("1M") && size in 1..2000000`, true, true},
 		{`max(attempts, 7) == 7 and min(attempts, 7) == 3 and abs(-attempts) == 3`, true, true},
 		{`trim(subject) == "RE: your invoice"`, true, true},
