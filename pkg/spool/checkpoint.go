@@ -168,8 +168,8 @@ func (s *Spool) survey() (v survey, err error) {
 	if closed, _ := s.journal.Fill(); closed <= 1 { // what is appended from now on is younger
 		s.began = time.Time{}
 	}
-	for id, m := range s.unfiled.All() {
-		if m.oldest <= v.through {
+	for id, m := range s.messages.busy.All() {
+		if m.oldest != 0 && m.oldest <= v.through {
 			v.todo = append(v.todo, unfiled{id, m, m.unfiled[:len(m.unfiled):len(m.unfiled)], m.facts})
 		}
 	}

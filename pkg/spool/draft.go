@@ -300,7 +300,7 @@ func (d *Draft) try(share journal.Share, births *act, kind journal.Kind, m *mess
 	m.oldest = n
 	s.since(d.ID, -1)
 	s.messages.put(d.ID, m)
-	s.unfiled.Set(d.ID, m)
+	s.unfiled++
 	s.young += int64(len(m.image))
 	if s.young >= s.options.Load().Memory {
 		s.wake()

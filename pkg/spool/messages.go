@@ -16,6 +16,10 @@ import (
 // checked that they are here.
 func (s *Spool) apply(n Number, changes []fact.Change) {
 	for _, c := range changes {
+		if c.Fact == (fact.Gone{}) {
+			s.forget(c.ID)
+			continue
+		}
 		m := s.messages.change(c.ID)
 		if m == nil {
 			continue // a fact behind Gone in one frame
@@ -25,18 +29,22 @@ func (s *Spool) apply(n Number, changes []fact.Change) {
 		m.unfiled = appendLine(m.unfiled, int(m.facts), c.Fact)
 		if m.oldest == 0 {
 			m.oldest = n
-			s.unfiled.Set(c.ID, m)
-		}
-		if c.Fact == (fact.Gone{}) {
-			s.forget(c.ID, m)
+			s.unfiled++
 		}
 	}
 }
 
-// forget takes a message away from the others. The caller holds mu.
-func (s *Spool) forget(id mail.ID, m *message) {
+// forget takes a message away from the others, if it is there. The caller holds mu.
+func (s *Spool) forget(id mail.ID) {
+	m, ok := s.messages.look(id)
+	if !ok {
+		return
+	}
+	s.since(id, m.facts)
 	s.messages.forget(id)
-	s.unfiled.Delete(id)
+	if m.oldest != 0 {
+		s.unfiled--
+	}
 	s.young -= int64(len(m.image))
 	if m.image == nil || m.anew {
 		s.gone[id] = m.leftovers()

@@ -146,7 +146,7 @@ func (s *Spool) placed(p *placing, u unfiled, newest Number) error {
 		return nil
 	}
 	m.unfiled = nil
-	s.unfiled.Delete(u.id)
+	s.unfiled--
 	s.messages.settle(u.id, m)
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"cgq/pkg/mail"
 )
 
-// The messages of a spool are busy or rest: each is in one of the two maps. Most mail
+// The messages of a spool are busy or rest (L10): each is in one of the two maps. Most mail
 // that waits, waits for hours while nothing happens to it, and is a value of 16 bytes
 // then, which the collector does not look at. It is busy, a [message], as long as
 // something of it is not in its file, or its file is not whole, sure and in one place;

@@ -2,19 +2,24 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"math"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/fact"
+	"cgq/pkg/journal"
 	"cgq/pkg/mail"
 )
 
@@ -192,6 +197,9 @@ func TestDisturbedMessagesRestAgain(t *testing.T) {
 		if err := s.Empty(); err != nil {
 			t.Fatal(err)
 		}
+		if s.unfiled != 0 || s.messages.busy.Len() != 0 {
+			t.Errorf("the journal is empty, and %d messages are unfiled, %d busy", s.unfiled, s.messages.busy.Len())
+		}
 	}
 	hundred := Hundred.at(id, 0)
 	check(true, 1, hundred, 0)
@@ -301,4 +309,87 @@ func TestMemoryOfWhatRests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Readers, backups, facts, checkpoints and moves go on at the same time: every text is
+// read whole, no fact is lost, and in the end all messages rest.
+func TestNobodyMindsWhoRests(t *testing.T) {
+	d := crashdisk.New(-1)
+	s := restingSpool(t, d)
+	texts, told := map[mail.ID]string{}, map[mail.ID]int{}
+	for i := range 12 {
+		draft, err := s.Draft(&mail.Envelope{Source: mail.SMTP, Recipients: []mail.Recipient{{Address: mail.Address{Local: "r", Domain: "b.example"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Repeat(fmt.Sprintln("line of", i), 1+i%3*20_000) // the longest is a file from the start
+		if _, err := draft.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := draft.Commit(t.Context(), journal.Intake, nil); err != nil {
+			t.Fatal(err)
+		}
+		texts[draft.ID] = text
+	}
+	ids := slices.Sorted(maps.Keys(texts))
+	var all sync.WaitGroup
+	loop := func(n int, step func(i int) error) {
+		all.Go(func() {
+			for i := range n {
+				if err := step(i); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	loop(600, func(i int) error {
+		id := ids[i*7%len(ids)]
+		told[id]++
+		n, err := s.Append(fact.Change{ID: id, Fact: fact.Freed{By: fmt.Sprint(i)}})
+		return cmp.Or(err, s.Wait(n))
+	})
+	loop(60, func(int) error { return s.Empty() })
+	loop(40, func(i int) error {
+		return cmp.Or(s.SetFoldering([]Foldering{Flat, Ten, Hundred}[i%3]), s.Refold(t.Context()))
+	})
+	loop(600, func(i int) error {
+		id := ids[i%len(ids)]
+		r, err := s.Open(id)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if b, err := io.ReadAll(r); err != nil || string(b) != texts[id] {
+			return fmt.Errorf("message %d reads as %.20q, %d bytes, %w; want %.20q, %d bytes", id, b, len(b), err, texts[id], len(texts[id]))
+		}
+		return nil
+	})
+	loop(20, func(int) error {
+		made, err := s.Backup(t.Context(), io.Discard)
+		if err == nil && made.Messages != len(ids) {
+			err = fmt.Errorf("a backup of %+v, want %d messages", made, len(ids))
+		}
+		return err
+	})
+	all.Wait()
+	if err := s.Empty(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for _, id := range ids {
+			m, _ := s.messages.look(id)
+			if m.text != int64(len(texts[id])) || int(m.facts) != told[id] {
+				t.Errorf("message %d: %+v; want %d bytes, %d facts", id, m, len(texts[id]), told[id])
+			}
+		}
+		if s.unfiled != 0 || s.messages.busy.Len() != 0 || s.messages.resting.Len() != len(ids) {
+			t.Errorf("%d messages are unfiled, %d busy, %d rest; want none, none, %d", s.unfiled, s.messages.busy.Len(), s.messages.resting.Len(), len(ids))
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = restingSpool(t, d) // finds the same
+	}
+	s.Close()
 }

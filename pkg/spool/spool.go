@@ -33,7 +33,6 @@ import (
 
 	"cgq/pkg/disk"
 	"cgq/pkg/fact"
-	"cgq/pkg/idmap"
 	"cgq/pkg/journal"
 	"cgq/pkg/mail"
 )
@@ -127,7 +126,7 @@ type Spool struct {
 	starved  bool      // somebody waits for room in the journal
 	emptying bool      // the spool is about to stop
 	messages messages
-	unfiled  idmap.Map[*message] // the busy ones of which the journal says what no file says
+	unfiled  int // of the busy ones: those of which the journal says what no file says
 	standing map[string]standing
 	gone     map[mail.ID][]leftover // files that may still be there
 	filed    map[mail.ID]Number     // files of acts, and the commits whose frames name them
