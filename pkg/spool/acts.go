@@ -101,7 +101,8 @@ func (s *Spool) basesOf(changes []fact.Change) (all []base) {
 	for _, c := range changes {
 		if !seen[c.ID] {
 			seen[c.ID] = true
-			all = append(all, base{c.ID, s.messages[c.ID].facts})
+			facts, _ := s.messages.facts(c.ID)
+			all = append(all, base{c.ID, facts})
 		}
 	}
 	return all
@@ -112,12 +113,12 @@ func (s *Spool) basesOf(changes []fact.Change) (all []base) {
 func (s *Spool) refer(f *actFile) ([]byte, error) {
 	b := fmt.Appendf(nil, "%d %d %08x\n", uint64(f.n), f.length, f.sum)
 	for _, was := range f.bases {
-		m := s.messages[was.id]
-		if m == nil {
+		facts, ok := s.messages.facts(was.id)
+		if !ok {
 			return nil, fmt.Errorf("%w: there is no message %d any more", ErrFact, was.id)
 		}
-		if m.facts != was.facts {
-			b = fmt.Appendf(b, "%d %d\n", uint64(was.id), m.facts-was.facts)
+		if facts != was.facts {
+			b = fmt.Appendf(b, "%d %d\n", uint64(was.id), facts-was.facts)
 		}
 	}
 	return b, nil

@@ -3,14 +3,12 @@ package spool
 import (
 	"archive/tar"
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -59,7 +57,7 @@ func (s *Spool) begin() listing {
 	defer s.mu.Unlock()
 	s.cut = map[mail.ID]int32{}
 	l := listing{at: time.Now().UTC().Truncate(time.Millisecond), newest: s.newest, ceiling: max(s.ceiling, s.last),
-		total: len(s.messages)}
+		total: s.messages.len()}
 	for _, key := range slices.Sorted(maps.Keys(s.standing)) {
 		if !strings.HasPrefix(key, internal) {
 			l.standing = append(l.standing, Standing{key, s.standing[key].value})
@@ -71,24 +69,24 @@ func (s *Spool) begin() listing {
 // fill adds the messages of the instant.
 func (s *Spool) fill(l *listing) {
 	l.messages = make([]listed, 0, l.total)
-	n := 0
-	s.mu.Lock()
-	for id, m := range s.messages { // a map may change while it is ranged over: what stays in it comes once
-		facts, changed := s.cut[id]
-		if !changed {
-			facts = m.facts
+	some := make([]listed, 0, 2*listSlice)
+	for last, more := mail.ID(0), true; more; {
+		s.mu.Lock()
+		some = s.messages.some(some[:0], last, listSlice)
+		for _, m := range some {
+			last = m.id
+			if facts, changed := s.cut[m.id]; changed {
+				m.facts = facts
+			}
+			if m.facts >= 0 {
+				l.messages = append(l.messages, m)
+			}
 		}
-		if facts >= 0 {
-			l.messages = append(l.messages, listed{id: id, facts: facts})
+		if more = len(some) == listSlice; !more {
+			s.cut = nil
 		}
-		if n++; n%listSlice == 0 {
-			s.mu.Unlock()
-			s.mu.Lock()
-		}
+		s.mu.Unlock()
 	}
-	s.cut = nil
-	s.mu.Unlock()
-	slices.SortFunc(l.messages, func(a, b listed) int { return cmp.Compare(a.id, b.id) })
 }
 
 // since notes, as long as a list is being made, how many facts a message had when
@@ -173,32 +171,23 @@ type copied struct {
 func (s *Spool) copy(l listed) (*copied, error) {
 	for {
 		s.mu.Lock()
-		m := s.messages[l.id]
-		if m == nil {
-			s.mu.Unlock()
+		m, ok := s.messages.look(l.id)
+		s.mu.Unlock()
+		if !ok {
 			return nil, nil //nolint:nilnil // it is nobody's fault
 		}
-		image, unfiled, draft, in, size := m.image, m.unfiled, m.draft, m.folder, m.size
 		l.more = m.facts > l.facts
-		s.mu.Unlock()
-		if image != nil {
-			return l.copy(bytes.NewReader(image), int64(len(image)), unfiled, func() error { return nil }), nil
+		if m.image != nil {
+			return l.copy(bytes.NewReader(m.image), int64(len(m.image)), m.unfiled, func() error { return nil }), nil
 		}
-		f, err := s.fs.Open(s.name(l.id, in, suffix(draft)))
-		if errors.Is(err, fs.ErrNotExist) && draft { // as in Open
-			f, err = s.fs.Open(s.name(l.id, in, ".msg"))
-		}
-		if errors.Is(err, fs.ErrNotExist) && s.elsewhere(l.id, in) { // moved, or gone
-			continue
-		}
+		f, err := s.openFile(l.id, m)
 		if err != nil {
 			return nil, fmt.Errorf("message %d: %w", l.id, err)
 		}
-		if draft && s.promoted(m) { // as in Open
-			f.Close()
+		if f == nil { // moved, or gone
 			continue
 		}
-		c, err := l.copyFile(f, size, unfiled)
+		c, err := l.copyFile(f, m.size, m.unfiled)
 		if err != nil {
 			return nil, errors.Join(err, f.Close())
 		}

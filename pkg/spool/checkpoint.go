@@ -79,8 +79,8 @@ func (s *Spool) next(now time.Time) (at time.Time, due bool) {
 // An unfiled message is a message as a checkpoint saw it.
 type unfiled struct {
 	id    mail.ID
-	m     *message
-	lines []byte // of facts, durable when the checkpoint writes them
+	m     *message // busy as long as that checkpoint has not placed it
+	lines []byte   // of facts, durable when the checkpoint writes them
 	facts int32
 }
 
@@ -141,7 +141,7 @@ func (s *Spool) waitNewest(v survey) error {
 	n := s.newest
 	left := false
 	for _, u := range v.todo {
-		left = left || s.messages[u.id] == nil
+		left = left || !s.messages.has(u.id)
 	}
 	s.mu.Unlock()
 	if !left {
@@ -168,12 +168,11 @@ func (s *Spool) survey() (v survey, err error) {
 	if closed, _ := s.journal.Fill(); closed <= 1 { // what is appended from now on is younger
 		s.began = time.Time{}
 	}
-	for id, m := range s.unfiled {
-		if m.oldest <= v.through {
+	for id, m := range s.messages.busy.All() {
+		if m.oldest != 0 && m.oldest <= v.through {
 			v.todo = append(v.todo, unfiled{id, m, m.unfiled[:len(m.unfiled):len(m.unfiled)], m.facts})
 		}
 	}
-	slices.SortFunc(v.todo, func(a, b unfiled) int { return int(int64(a.id) - int64(b.id)) })
 	v.gone = maps.Clone(s.gone)
 	err = s.standAgain(v.through)
 	v.newest = s.newest

@@ -299,7 +299,8 @@ func (d *Draft) try(share journal.Share, births *act, kind journal.Kind, m *mess
 	}
 	m.oldest = n
 	s.since(d.ID, -1)
-	s.messages[d.ID], s.unfiled[d.ID] = m, m
+	s.messages.put(d.ID, m)
+	s.unfiled++
 	s.young += int64(len(m.image))
 	if s.young >= s.options.Load().Memory {
 		s.wake()

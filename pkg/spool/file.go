@@ -155,11 +155,11 @@ func (s *Spool) batch(b []byte, changes []fact.Change) ([]byte, error) {
 	}
 	var before fact.Fact
 	for _, c := range changes {
-		m := s.messages[c.ID]
-		if m == nil {
+		facts, ok := s.messages.facts(c.ID)
+		if !ok {
 			return nil, fmt.Errorf("%w: there is no message %d", ErrFact, c.ID)
 		}
-		number := int(m.facts) + 1 + next[c.ID]
+		number := int(facts) + 1 + next[c.ID]
 		if next != nil {
 			next[c.ID]++
 		}

@@ -147,7 +147,7 @@ func (s *Spool) SetFoldering(f Foldering) error {
 func (s *Spool) refoldDue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	due := s.misplaced && s.rest == 0
+	due := s.misplaced && s.toRead == 0
 	if due {
 		s.misplaced = false
 	}
@@ -215,7 +215,7 @@ func (s *Spool) refold(ctx context.Context, f folder) error {
 // A moving file has two names for a while.
 type moving struct {
 	id    mail.ID
-	m     *message
+	m     *message // busy until the move has ended
 	to    folder
 	stale folder // where an earlier try may have left a second name; the folder that it leaves: nowhere
 }
@@ -245,6 +245,7 @@ func (s *Spool) move(from folder, ids []mail.ID) error {
 		}
 		s.mu.Lock()
 		v.m.twice = false
+		s.messages.settle(v.id, v.m)
 		s.mu.Unlock()
 	}
 	if len(linked) > 0 {
@@ -281,8 +282,8 @@ func (s *Spool) misplacedIn(from folder, ids []mail.ID) (all []moving) {
 		return nil
 	}
 	for _, id := range ids {
-		m := s.messages[id]
-		if m == nil || m.image != nil || m.draft || m.anew || m.folder != from {
+		m, ok := s.messages.look(id)
+		if !ok || m.image != nil || m.draft || m.anew || m.folder != from {
 			continue
 		}
 		if to := s.foldering.at(id, 0); to != from {
@@ -290,8 +291,9 @@ func (s *Spool) misplacedIn(from folder, ids []mail.ID) (all []moving) {
 			if m.twice {
 				stale = m.second
 			}
-			all = append(all, moving{id, m, to, stale})
-			m.second, m.twice = to, true
+			v := moving{id, s.messages.change(id), to, stale}
+			v.m.second, v.m.twice = to, true
+			all = append(all, v)
 		}
 	}
 	return all

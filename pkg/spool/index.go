@@ -277,11 +277,12 @@ func (s *Spool) Index(ctx context.Context, found func([]Found, []error)) error {
 			s.log.Error("cannot keep what is damaged; it stays where it is: " + err.Error())
 		}
 		s.mu.Lock()
-		for id, fi := range r.found {
-			s.messages[id] = fi.m
-			misplaced = misplaced || s.foldering != Auto && fi.m.folder != s.foldering.at(id, 0)
+		for _, f := range r.Messages {
+			m := r.found[f.ID].m
+			misplaced = misplaced || s.foldering != Auto && m.folder != s.foldering.at(f.ID, 0)
+			s.messages.put(f.ID, m)
 		}
-		s.rest -= len(batch)
+		s.toRead -= len(batch)
 		s.mu.Unlock()
 		found(r.Messages, r.Damage)
 	}

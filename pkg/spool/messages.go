@@ -16,7 +16,11 @@ import (
 // checked that they are here.
 func (s *Spool) apply(n Number, changes []fact.Change) {
 	for _, c := range changes {
-		m := s.messages[c.ID]
+		if c.Fact == (fact.Gone{}) {
+			s.forget(c.ID)
+			continue
+		}
+		m := s.messages.change(c.ID)
 		if m == nil {
 			continue // a fact behind Gone in one frame
 		}
@@ -25,18 +29,22 @@ func (s *Spool) apply(n Number, changes []fact.Change) {
 		m.unfiled = appendLine(m.unfiled, int(m.facts), c.Fact)
 		if m.oldest == 0 {
 			m.oldest = n
-			s.unfiled[c.ID] = m
-		}
-		if c.Fact == (fact.Gone{}) {
-			s.forget(c.ID, m)
+			s.unfiled++
 		}
 	}
 }
 
-// forget takes a message away from the others. The caller holds mu.
-func (s *Spool) forget(id mail.ID, m *message) {
-	delete(s.messages, id)
-	delete(s.unfiled, id)
+// forget takes a message away from the others, if it is there. The caller holds mu.
+func (s *Spool) forget(id mail.ID) {
+	m, ok := s.messages.look(id)
+	if !ok {
+		return
+	}
+	s.since(id, m.facts)
+	s.messages.forget(id)
+	if m.oldest != 0 {
+		s.unfiled--
+	}
 	s.young -= int64(len(m.image))
 	if m.image == nil || m.anew {
 		s.gone[id] = m.leftovers()
@@ -91,47 +99,59 @@ func (youngText) Close() error { return nil }
 func (s *Spool) Open(id mail.ID) (io.ReadSeekCloser, error) {
 	for {
 		s.mu.Lock()
-		m := s.messages[id]
-		if m == nil {
-			s.mu.Unlock()
+		m, ok := s.messages.look(id)
+		s.mu.Unlock()
+		if !ok {
 			return nil, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
 		}
-		image, draft, in, textAt, length := m.image, m.draft, m.folder, int64(m.textAt), m.text
-		s.mu.Unlock()
-		if image != nil {
-			return youngText{bytes.NewReader(image[textAt:]), image}, nil
+		if m.image != nil {
+			return youngText{bytes.NewReader(m.image[m.textAt:]), m.image}, nil
 		}
-		f, err := s.fs.Open(s.name(id, in, suffix(draft)))
-		if errors.Is(err, fs.ErrNotExist) && draft { // a checkpoint has just given it its name
-			f, err = s.fs.Open(s.name(id, in, ".msg"))
-		}
-		if errors.Is(err, fs.ErrNotExist) && s.elsewhere(id, in) { // it has just been moved, or has gone
-			continue
-		}
+		f, err := s.openFile(id, m)
 		if err != nil {
 			return nil, fmt.Errorf("spool: message %d: %w", id, err)
 		}
-		if draft && s.promoted(m) { // what has the temporary name now may be its next file, half written
-			f.Close()
-			continue
+		if f != nil {
+			return text{io.NewSectionReader(f, int64(m.textAt), m.text), f}, nil
 		}
-		return text{io.NewSectionReader(f, textAt, length), f}, nil
 	}
 }
 
-// promoted says that the file of a message has its final name for good.
-func (s *Spool) promoted(m *message) bool {
+// openFile opens the file of a message as it was looked at; nil, if it has changed since,
+// and is to be looked at again.
+func (s *Spool) openFile(id mail.ID, m message) (disk.File, error) {
+	f, err := s.fs.Open(s.name(id, m.folder, suffix(m.draft)))
+	if errors.Is(err, fs.ErrNotExist) && m.draft { // a checkpoint has just given it its name
+		f, err = s.fs.Open(s.name(id, m.folder, ".msg"))
+	}
+	if errors.Is(err, fs.ErrNotExist) && s.elsewhere(id, m.folder) { // it has just been moved, or has gone
+		return nil, nil //nolint:nilnil // it is nobody's fault
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.draft && s.promoted(id) { // what has the temporary name now may be its next file, half written
+		f.Close()
+		return nil, nil //nolint:nilnil // it is nobody's fault
+	}
+	return f, nil
+}
+
+// promoted says that the file of a message, which was a draft, has its final name for
+// good, or has gone.
+func (s *Spool) promoted(id mail.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !m.draft
+	m, ok := s.messages.look(id)
+	return !ok || !m.draft
 }
 
 // elsewhere says that a message is not in a folder any more.
 func (s *Spool) elsewhere(id mail.ID, f folder) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.messages[id]
-	return m == nil || m.folder != f
+	m, ok := s.messages.look(id)
+	return !ok || m.folder != f
 }
 
 func suffix(draft bool) string {

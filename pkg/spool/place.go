@@ -111,7 +111,7 @@ func (s *Spool) place(v survey) error {
 func (s *Spool) compose(p *placing, u unfiled) (err error) {
 	s.mu.Lock()
 	m := u.m
-	gone := s.messages[u.id] == nil
+	gone := !s.messages.has(u.id)
 	image, draft, anew := m.image, m.draft, m.anew
 	p.dir, p.size = m.folder, m.size
 	s.mu.Unlock()
@@ -131,7 +131,7 @@ func (s *Spool) placed(p *placing, u unfiled, newest Number) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := u.m
-	if s.messages[u.id] == nil { // gone meanwhile, whatever of its file there is: forget has counted the image off
+	if !s.messages.has(u.id) { // gone meanwhile, whatever of its file there is: forget has counted the image off
 		s.gone[u.id] = append(leftoversIn(m.folder), m.leftovers()...)
 		return nil
 	}
@@ -146,7 +146,8 @@ func (s *Spool) placed(p *placing, u unfiled, newest Number) error {
 		return nil
 	}
 	m.unfiled = nil
-	delete(s.unfiled, u.id)
+	s.unfiled--
+	s.messages.settle(u.id, m)
 	return nil
 }
 

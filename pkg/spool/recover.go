@@ -79,8 +79,7 @@ const readSize = 16 << 10
 
 func recovery(fsys disk.FS, dir string, log *slog.Logger) *recovering {
 	s := &Spool{reading: sync.Pool{New: func() any { b := make([]byte, readSize); return &b }},
-		fs: fsys, dir: dir, log: log, messages: map[mail.ID]*message{},
-		unfiled: map[mail.ID]*message{}, standing: map[string]standing{},
+		fs: fsys, dir: dir, log: log, standing: map[string]standing{},
 		gone: map[mail.ID][]leftover{}, filed: map[mail.ID]Number{}, lent: map[string]bool{}, unsynced: map[folder]bool{},
 		due: make(chan struct{}, 1), freed: make(chan struct{})}
 	return newRecovering(s)
@@ -136,7 +135,8 @@ func open(fsys disk.FS, dir string, o Options, log *slog.Logger) (*Spool, *Recov
 	if err := r.recover(); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("spool: recover: %w", err), r.journal.Close())
 	}
-	return r.Spool, &r.Recovery, nil
+	rec := r.Recovery // without what it was made from
+	return r.Spool, &rec, nil
 }
 
 func (s *Spool) journals() string { return path.Join(s.dir, "journal") }
@@ -158,7 +158,7 @@ func (r *recovering) recover() error {
 	if err := r.setAside(); err != nil {
 		return err
 	}
-	r.unread, r.rest = r.files, len(r.files)
+	r.unread, r.toRead = r.files, len(r.files)
 	return r.rewrite()
 }
 
@@ -442,11 +442,10 @@ func Subject(text []byte) string {
 func (r *recovering) rewrite() error {
 	through := r.journal.Durable()
 	var todo []*placing
-	for _, id := range slices.Sorted(maps.Keys(r.found)) {
-		fi := r.found[id]
-		r.messages[id] = fi.m
-		if fi.m.oldest != 0 {
-			todo = append(todo, &placing{id: id, dir: fi.m.folder})
+	ids := slices.Sorted(maps.Keys(r.found))
+	for _, id := range ids {
+		if m := r.found[id].m; m.oldest != 0 {
+			todo = append(todo, &placing{id: id, dir: m.folder})
 		}
 	}
 	r.batches(todo, r.rewriteOne)
@@ -454,8 +453,11 @@ func (r *recovering) rewrite() error {
 		if p.err != nil {
 			return fmt.Errorf("message %d: %w", p.id, p.err)
 		}
-		m := r.messages[p.id]
+		m := r.found[p.id].m
 		m.image, m.draft, m.oldest, m.size = nil, false, 0, p.size
+	}
+	for _, id := range ids {
+		r.messages.put(id, r.found[id].m)
 	}
 	if _, is := r.standing[refolding]; is {
 		for f := range folders {

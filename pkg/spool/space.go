@@ -63,7 +63,7 @@ func (s *Spool) short() error {
 		return fmt.Errorf("%w: nobody can tell how much there is: %w", ErrSpace, err)
 	}
 	s.mu.Lock()
-	young, files := s.young, int64(len(s.unfiled))
+	young, files := s.young, int64(s.unfiled)
 	s.mu.Unlock()
 	young += files * 4096 // the last block of each is not full
 	need := Space{young + o.MinBytes, files + o.MinInodes, free.Counts}

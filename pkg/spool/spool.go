@@ -76,7 +76,7 @@ func (o *Options) setDefaults(frame int) {
 	o.Syncers = cmp.Or(o.Syncers, 64)
 }
 
-// A message is what the spool remembers of one.
+// A message is what the spool remembers of a busy one (see messages).
 type message struct {
 	image   []byte // young: no file counts yet. Nil: a file has it
 	unfiled []byte // lines of facts that no file holds
@@ -125,15 +125,15 @@ type Spool struct {
 	young    int64     // bytes of images in memory
 	starved  bool      // somebody waits for room in the journal
 	emptying bool      // the spool is about to stop
-	messages map[mail.ID]*message
-	unfiled  map[mail.ID]*message // those of which the journal says what no file says
+	messages messages
+	unfiled  int // of the busy ones: those of which the journal says what no file says
 	standing map[string]standing
 	gone     map[mail.ID][]leftover // files that may still be there
 	filed    map[mail.ID]Number     // files of acts, and the commits whose frames name them
 	lent     map[string]bool        // names of files that helpers have
 	unsynced map[folder]bool        // directories in which names have changed
 	unread   []place                // what Index has to read
-	rest     int                    // of them, those that it has not read yet
+	toRead   int                    // of them, those that it has not read yet
 	freed    chan struct{}          // closed and replaced when a checkpoint has made room
 	cut      map[mail.ID]int32      // see since; nil: no list is being made
 
@@ -301,21 +301,24 @@ func (s *Spool) Load() Load {
 	closed, part := s.journal.Fill()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Load{len(s.messages) + s.rest, s.young, closed, part}
+	return Load{s.len(), s.young, closed, part}
 }
 
 // Len is the number of messages in the Queue, those that Index has not read yet too.
 func (s *Spool) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.messages) + s.rest
+	return s.len()
 }
+
+// len is Len. The caller holds mu.
+func (s *Spool) len() int { return s.messages.len() + s.toRead }
 
 // Unread is how many messages Index has not read yet.
 func (s *Spool) Unread() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.rest
+	return s.toRead
 }
 
 // newID never gives an id twice: before one is used, a ceiling above it is
@@ -332,7 +335,7 @@ func (s *Spool) newID() (mail.ID, folder, error) {
 		}
 	}
 	s.last++
-	return s.last, s.foldering.at(s.last, len(s.messages)+s.rest), nil
+	return s.last, s.foldering.at(s.last, s.len()), nil
 }
 
 // ahead is how many ids a ceiling is good for.
