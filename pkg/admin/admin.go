@@ -23,8 +23,11 @@ type Server struct {
 	Kernel    *kernel.Kernel
 	Directory *directory.Directory
 	Log       *serverlog.Log
+	Audit     *slog.Logger // tag AUDIT: a record an act
 	Stats     *stats.Set
 	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
+	Route     kernel.Where
+	Pace      func() kernel.Pace
 	Backup    func(context.Context, io.Writer) (spool.Archived, error)
 	Listeners func() []control.Listener
 	Read      <-chan struct{} // closed when a start has read the Queue, or was stopped
@@ -41,14 +44,23 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	m := &control.Mux{Log: log}
 	control.HandleRows(m, control.QueueList, s.queueList)
 	control.Handle(m, control.QueueShow, s.queueShow)
+	control.HandleRows(m, control.QueueShape, s.queueShape)
+	control.Handle(m, control.QueueExplain, s.queueExplain)
 	control.Handle(m, control.QueueRelease, s.queueRelease)
 	control.Handle(m, control.QueueReject, s.reject)
 	control.HandleDownload(m, control.QueueBackup, s.queueBackup)
 	control.HandleRows(m, control.MessageList, s.messageList)
 	control.Handle(m, control.MessageShow, s.messageShow)
+	control.HandleDownload(m, control.MessageContent, s.messageContent)
+	control.Handle(m, control.MessageRelease, s.messageRelease)
+	control.Handle(m, control.MessageReroute, s.messageReroute)
 	control.Handle(m, control.MessageReject, s.reject)
+	control.Handle(m, control.HoldAdd, s.holdAdd)
 	control.HandleRows(m, control.HoldList, s.holdList)
 	control.Handle(m, control.HoldRemove, s.holdRemove)
+	control.HandleRows(m, control.TrashList, s.trashList)
+	control.Handle(m, control.TrashRestore, s.trashRestore)
+	control.Handle(m, control.TrashPurge, s.trashPurge)
 	control.HandleLasting(m, control.LogTail, s.logTail)
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)

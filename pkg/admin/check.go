@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"cgq/pkg/control"
-	"cgq/pkg/queue"
 	"cgq/pkg/spool"
 )
 
@@ -65,7 +64,10 @@ type waitings struct {
 }
 
 func (s *Server) waits(now time.Time) (w waitings) {
-	for v := range s.Kernel.Hosts(queue.Selection{}) {
+	for v, err := range s.Kernel.Hosts(nil) {
+		if err != nil {
+			break // without an expression there is none
+		}
 		if !v.Oldest.IsZero() {
 			w.oldest = max(w.oldest, now.Sub(v.Oldest))
 		}

@@ -70,6 +70,15 @@ func (h *hands) Transfer(ctx context.Context, q module.Queue) {
 	}
 }
 
+// route is the Router: it sends everything to new.example, and refuses addresses of
+// gone.example.
+func (*house) route(_ context.Context, a mail.Address) (queue.Key, mail.Address, error) {
+	if a.Domain == "gone.example" {
+		return queue.Key{}, mail.Address{}, module.Reject(5, 1, 1, "no such host")
+	}
+	return queue.Key{Module: "SMTP", Queue: "new.example"}, a, nil
+}
+
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h, fsys := empty(t)
@@ -116,6 +125,7 @@ func (h *house) begin(t *testing.T, fsys disk.FS) {
 	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
+		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route,
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 }
@@ -230,7 +240,10 @@ func refused(t *testing.T, what string, err error, kind control.Kind) {
 func (h *house) undone(t *testing.T, messages, rcpts int) {
 	t.Helper()
 	n := 0
-	for m := range h.kernel.Messages(queue.Selection{}) {
+	for m, err := range h.kernel.Messages(nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		n += len(m.Recipients)
 	}
 	if h.kernel.Len() != messages || n != rcpts {

@@ -7,13 +7,13 @@ import (
 
 	"cgq/pkg/control"
 	"cgq/pkg/kernel"
-	"cgq/pkg/serverlog"
 )
 
 func (s *Server) holdList(context.Context, control.Actor, control.Nothing) iter.Seq2[control.HoldRow, error] {
 	return func(yield func(control.HoldRow, error) bool) {
 		for h := range s.Kernel.Holds() {
-			row := control.HoldRow{Name: h.Name, ID: h.ID, Messages: h.Messages, Since: h.Since, Reason: h.Reason}
+			row := control.HoldRow{Name: h.Name, ID: h.ID, Messages: h.Messages, Recipients: h.Recipients, Since: h.Since, Until: h.Until,
+				By: h.By, Lasts: h.Lasts, Where: h.Where, Reason: h.Reason}
 			if !yield(row, nil) {
 				return
 			}
@@ -24,7 +24,7 @@ func (s *Server) holdList(context.Context, control.Actor, control.Nothing) iter.
 	}
 }
 
-// holdRemove counts messages.
+// holdRemove counts recipients, or, of a restored backup, messages.
 func (s *Server) holdRemove(ctx context.Context, who control.Actor, in control.HoldAct) (control.Outcome, error) {
 	if err := s.whole(ctx); err != nil {
 		return control.Outcome{}, err
@@ -33,11 +33,15 @@ func (s *Server) holdRemove(ctx context.Context, who control.Actor, in control.H
 	if errors.Is(err, kernel.ErrNoHold) {
 		return control.Outcome{}, control.Errorf(control.KindNoSuchHold, "cgq hold list shows all", "no hold %q", in.Name)
 	}
+	if !in.DryRun {
+		s.audit(ctx, who, "unhold", kernel.Outcome{Matched: n, Rows: n}, err, "hold", in.Name)
+	}
 	if err != nil {
 		return control.Outcome{}, err
 	}
-	if !in.DryRun {
-		s.Log.Logger("ADMIN").Log(ctx, serverlog.Major, "the hold "+in.Name+" was removed", "by", who.Name, "messages", n)
+	out := control.Outcome{Matched: n, Changed: n}
+	if in.Name == kernel.HoldRestored {
+		out.Messages = n
 	}
-	return control.Outcome{Matched: n, Changed: n, Messages: n}, nil
+	return out, nil
 }

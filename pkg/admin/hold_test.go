@@ -72,7 +72,7 @@ func TestHolds(t *testing.T) {
 	for _, l := range all(t, control.LogTail.Do(t.Context(), h.client, control.LogQuery{Lines: 10, Tags: []string{"ADMIN"}})) {
 		log = append(log, l.Line)
 	}
-	if text := strings.Join(log, "\n"); !strings.Contains(text, "the hold restored was removed, by=") {
+	if text := strings.Join(log, "\n"); !strings.Contains(text, "unhold by ") {
 		t.Errorf("the log has %q, and no word about it", text)
 	}
 }

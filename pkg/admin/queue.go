@@ -12,33 +12,30 @@ import (
 
 	"cgq/pkg/control"
 	"cgq/pkg/header"
-	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
+	"cgq/pkg/selection"
 )
 
-// statuses are the words of the protocol for those of the queue.
-var statuses = map[control.State]queue.Status{control.Active: queue.Processing, control.Processing: queue.Processing,
-	control.Ready: queue.Ready, control.Suspended: queue.Suspended, control.Delayed: queue.Delayed, control.Held: queue.Held}
-
-// selection translates what a request says. Modules are written in capitals and
-// host queues in small letters, whatever case somebody types.
-func selection(c control.Selection) (queue.Selection, error) {
-	sel := queue.Selection{All: c.All, IDs: c.IDs}
-	for _, m := range c.Module {
-		sel.Modules = append(sel.Modules, strings.ToUpper(m))
-	}
-	for _, q := range c.Queue {
-		sel.Queues = append(sel.Queues, strings.ToLower(q))
-	}
+// compile is the selection that a request names.
+func compile(c control.Selection) (*selection.Selection, error) {
+	t := selection.Terms{All: c.All, IDs: c.IDs, Module: c.Module, Queue: c.Queue, Sender: c.Sender, Recipient: c.Rcpt,
+		SenderDomain: c.SenderDomain, RecipientDomain: c.RcptDomain, Auth: c.Auth, Source: c.Source, Error: c.Error,
+		Subject: c.Subject, Age: c.Age, Size: c.Size, Where: c.Where, Limit: c.Limit}
 	for _, st := range c.State {
-		status, ok := statuses[st]
-		if !ok {
-			return sel, control.Errorf(control.KindBadRequest, "active, processing, ready, suspended, delayed or held", "no state %q", st)
-		}
-		sel.States = append(sel.States, status)
+		t.State = append(t.State, string(st))
 	}
-	return sel, nil
+	sel, err := selection.Compile(t)
+	return sel, refused(err)
+}
+
+// refused is what the caller hears of a selection that cannot be understood, or computed.
+func refused(err error) error {
+	var wrong *selection.Error
+	if errors.As(err, &wrong) {
+		return control.Errorf(control.KindBadRequest, wrong.Hint, "%s", wrong.Summary())
+	}
+	return err
 }
 
 func state(s queue.Status) control.State { return control.State(strings.ToLower(s.String())) }
@@ -53,12 +50,16 @@ func hostState(v queue.HostView) control.State {
 
 func (s *Server) queueList(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.QueueRow, error] {
 	return func(yield func(control.QueueRow, error) bool) {
-		sel, err := selection(in)
+		sel, err := compile(in)
 		if err != nil {
 			yield(control.QueueRow{}, err)
 			return
 		}
-		for v := range s.Kernel.Hosts(sel) {
+		for v, err := range s.Kernel.Hosts(sel) {
+			if err != nil {
+				yield(control.QueueRow{}, refused(err))
+				return
+			}
 			if v.Messages == 0 {
 				continue // only its delay is remembered
 			}
@@ -108,81 +109,27 @@ func (s *Server) missing(kind control.Kind, hint, format string, args ...any) er
 }
 
 func (s *Server) queueShow(_ context.Context, _ control.Actor, in control.QueueName) (control.QueueHead, error) {
-	v, ok := s.Kernel.Host(queue.Key{Module: strings.ToUpper(in.Module), Queue: strings.ToLower(in.Queue)})
+	v, ok := s.Kernel.Host(key(in))
 	if !ok || v.Messages == 0 {
-		return control.QueueHead{}, s.missing(control.KindNoSuchQueue, "cgq queue list shows all that hold messages",
-			"no queue %s(%s)", in.Module, in.Queue)
+		return control.QueueHead{}, s.noQueue(in)
 	}
 	return control.QueueHead{Module: v.Module, Queue: v.Queue, Status: hostState(v), DelayedTill: v.Until,
 		LastError: v.LastError.String()}, nil
 }
 
-// queueRelease counts host queues.
-func (s *Server) queueRelease(ctx context.Context, who control.Actor, in control.Act) (control.Outcome, error) {
-	sel, err := selection(in.Selection)
-	if err == nil {
-		err = s.whole(ctx)
-	}
-	if err != nil {
-		return control.Outcome{}, err
-	}
-	done, err := s.Kernel.Release(sel, who.Name, in.DryRun)
-	if err != nil {
-		return control.Outcome{}, fault(err)
-	}
-	if done.Queues == 0 && len(in.Queue) == 1 && len(in.IDs) == 0 { // with ids messages were meant, and released
-		return control.Outcome{}, control.Errorf(control.KindNoSuchQueue, "cgq queue list shows all that hold messages",
-			"no queue %s(%s)", strings.Join(in.Module, ","), in.Queue[0])
-	}
-	return control.Outcome{Matched: done.Queues, Changed: done.Queues, Messages: done.Messages}, nil
-}
-
-// reject counts recipients.
-func (s *Server) reject(ctx context.Context, who control.Actor, in control.Act) (control.Outcome, error) {
-	if strings.TrimSpace(in.Text) == "" && !in.NoDSN && !in.DryRun {
-		return control.Outcome{}, control.Errorf(control.KindBadRequest, "say why with --text, or use --no-dsn", "no text for the reports")
-	}
-	sel, err := selection(in.Selection)
-	if err == nil {
-		err = s.whole(ctx)
-	}
-	if err != nil {
-		return control.Outcome{}, err
-	}
-	done, err := s.Kernel.Reject(sel, who.Name, in.Text, !in.NoDSN, in.DryRun)
-	if err != nil {
-		return control.Outcome{}, fault(err)
-	}
-	out := control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages}
-	for _, row := range done.Skipped {
-		skip := control.Skip{ID: row.ID, Reason: "being processed"}
-		if len(out.Skips) < control.MaxSkips {
-			if m, ok := s.Kernel.Message(row.ID); ok && row.Rcpt < len(m.Envelope.Recipients) {
-				skip.Recipient = m.Envelope.Recipients[row.Rcpt].Address.String()
-			}
-		}
-		out.Skip(skip)
-	}
-	return out, nil
-}
-
-// fault is what a caller hears of an act that was not done.
-func fault(err error) error {
-	if errors.Is(err, kernel.ErrEmpty) {
-		return control.Errorf(control.KindEmptySelection, "name what is meant, or say all", "the selection is empty")
-	}
-	return err
-}
-
 // messageList yields a row for each host queue that a message is in.
 func (s *Server) messageList(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.MessageRow, error] {
 	return func(yield func(control.MessageRow, error) bool) {
-		sel, err := selection(in)
+		sel, err := compile(in)
 		if err != nil {
 			yield(control.MessageRow{}, err)
 			return
 		}
-		for m := range s.Kernel.Messages(sel) {
+		for m, err := range s.Kernel.Messages(sel) {
+			if err != nil {
+				yield(control.MessageRow{}, refused(err))
+				return
+			}
 			for _, row := range rows(m) {
 				if !yield(row, nil) {
 					return
@@ -227,8 +174,7 @@ func rows(m queue.MessageView) (all []control.MessageRow) {
 func (s *Server) messageShow(_ context.Context, _ control.Actor, in control.MessageID) (control.Message, error) {
 	m, ok := s.Kernel.Message(in.ID)
 	if !ok {
-		return control.Message{}, s.missing(control.KindNoSuchMessage,
-			"it may have left the queue: look for ["+in.ID.String()+"] with cgq log tail --message", "no message %d in the queue", in.ID)
+		return control.Message{}, s.noMessage(in.ID)
 	}
 	out := control.Message{ID: m.ID, ReturnPath: m.Envelope.ReturnPath.String(), MessageID: s.field(m.ID, "Message-ID"),
 		EnvelopeID: m.Envelope.EnvelopeID, Subject: m.Subject, Submitted: m.Envelope.Submitted, Sender: m.Envelope.Auth,

@@ -202,7 +202,7 @@ func TestAnswersToActs(t *testing.T) {
 		{"message reject 7 8 --text x --yes", many, "rejected 1 of 130 recipients in 2 messages; 129 skipped:\n" +
 			"  ann@example.com in 7: being processed\n  ann@example.com in 7: being processed\n  and 127 more\n"},
 		{"queue release SMTP a -o json", control.Outcome{Matched: 1, Changed: 1, Messages: 9},
-			`{"matched":1,"changed":1,"skipped":0,"messages":9}` + "\n"},
+			`{"matched":1,"changed":1,"already":0,"skipped":0,"messages":9}` + "\n"},
 		{"account delete ann@example.org -y", control.Outcome{Matched: 1, Changed: 1, Messages: 12},
 			"deleted 1 of 1 accounts with 12 messages\n"},
 	} {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"reflect"
 	"strconv"
 	"time"
 
@@ -13,8 +14,12 @@ var (
 		"the host queues that match, sorted by module and name; all when the selection is empty"}
 	QueueShow = Call[QueueName, QueueHead]{"queue/show", Monitor,
 		"the head of the page of one host queue; its rows are message/list of that queue"}
+	QueueShape = Stream[ShapeQuery, ShapeRow]{"queue/shape", Monitor,
+		"counts the recipients that match by how long their messages are in the queue, the most first; the last row is of all"}
+	QueueExplain = Call[QueueName, Explanation]{"queue/explain", Monitor,
+		"why a host queue waits, and what happens next"}
 	QueueRelease = Call[Act, Outcome]{"queue/release", Release,
-		"Release Now: removes the delay of host queues; counts host queues"}
+		"Release Now: removes the delay of host queues, and of the messages in them; counts host queues"}
 	QueueReject = Call[Act, Outcome]{"queue/reject", Reject,
 		"Reject Host Queue: fails what is not being processed; counts recipients"}
 
@@ -25,13 +30,28 @@ var (
 		"the messages that match, a row for each host queue that a message is in, sorted by id"}
 	MessageShow = Call[MessageID, Message]{"message/show", Monitor,
 		"one message with its active recipients"}
+	MessageContent = Download[MessageID, Content]{"message/content", View,
+		"the text of a message: RFC 5322, with LF line ends"}
+	MessageRelease = Call[Act, Outcome]{"message/release", Release,
+		"removes the delays of messages, and of the host queues that they are in; counts recipients"}
+	MessageReroute = Call[Act, Outcome]{"message/reroute", Settings,
+		"has the Router say anew where messages go; counts recipients"}
 	MessageReject = Call[Act, Outcome]{"message/reject", Reject,
 		"Reject Message: fails what is not being processed; counts recipients"}
 
+	HoldAdd = Call[HoldOrder, Outcome]{"hold/add", Release,
+		"keeps what matches from being transferred; counts recipients"}
 	HoldList = Stream[Nothing, HoldRow]{"hold/list", Monitor,
 		"the holds that have a name, then the messages that are held because of damage"}
 	HoldRemove = Call[HoldAct, Outcome]{"hold/remove", Release,
-		"takes a hold away, so that its messages go; counts messages"}
+		"takes a hold away, so that what it holds goes; counts recipients, of a restored backup messages"}
+
+	TrashList = Stream[Nothing, TrashRow]{"trash/list", Monitor,
+		"what was rejected without a report, an act a row, the latest first"}
+	TrashRestore = Call[TrashAct, Outcome]{"trash/restore", Reject,
+		"puts what an act has put into the trash back into its host queues; counts recipients"}
+	TrashPurge = Call[TrashAct, Outcome]{"trash/purge", Reject,
+		"takes what an act has put into the trash out of the queue for good; counts recipients"}
 
 	LogTail = Stream[LogQuery, LogLine]{"log/tail", Monitor,
 		"the last lines of the Server Log, and what comes after them"}
@@ -69,19 +89,34 @@ const (
 	Held       State = "held"       // a person wants it to wait
 )
 
-// A Selection says which queues or messages are meant: those for which every
-// field that is set names one of its values.
+// A Selection says which recipients are meant, in which messages and host queues: those
+// for which every field that is set holds. A field with several values holds if one of
+// them does. Values are as docs/selection.md has them; what is wrong with them the server
+// says.
 type Selection struct {
-	Module []string  `json:"module,omitempty"` // names of modules, any case: "SMTP"
-	Queue  []string  `json:"queue,omitempty"`  // names of host queues, any case: "example.com"
-	State  []State   `json:"state,omitempty"`  // of the row: host queue or message
-	IDs    []mail.ID `json:"ids,omitempty"`    // messages
-	All    bool      `json:"all,omitempty"`    // nothing else is set, and everything is meant
+	Module       []string  `json:"module,omitempty"`        // names of modules, any case: "SMTP"
+	Queue        []string  `json:"queue,omitempty"`         // names of host queues, any case: "example.com"
+	State        []State   `json:"state,omitempty"`         // of the row: host queue or recipient
+	IDs          []mail.ID `json:"ids,omitempty"`           // messages
+	Sender       []string  `json:"sender,omitempty"`        // return paths; "<>": the null one
+	Rcpt         []string  `json:"rcpt,omitempty"`          // recipients as submitted
+	SenderDomain []string  `json:"sender_domain,omitempty"` //
+	RcptDomain   []string  `json:"rcpt_domain,omitempty"`   //
+	Auth         []string  `json:"auth,omitempty"`          // Accounts of authenticated senders
+	Source       []string  `json:"source,omitempty"`        // Submit Address tags
+	Error        []string  `json:"error,omitempty"`         // pieces of the last error
+	Subject      []string  `json:"subject,omitempty"`       // pieces of the Subject
+	Age          []string  `json:"age,omitempty"`           // such as ">2h"; each must hold
+	Size         []string  `json:"size,omitempty"`          // such as "1M.."; each must hold
+	Where        string    `json:"where,omitempty"`         // one expression more
+	Limit        int       `json:"limit,omitempty"`         // how many rows at most, or, of an act, messages or host queues; 0: all
+	All          bool      `json:"all,omitempty"`           // nothing else is set, and everything is meant
 }
 
 // Empty reports whether the selection names nothing and does not say All.
 func (s Selection) Empty() bool {
-	return len(s.Module) == 0 && len(s.Queue) == 0 && len(s.State) == 0 && len(s.IDs) == 0 && !s.All
+	s.Limit = 0
+	return reflect.ValueOf(s).IsZero()
 }
 
 // An Act is what an acting request is about and how to do it.
@@ -89,18 +124,21 @@ type Act struct {
 	Selection
 	Text   string `json:"text,omitempty"`    // of a reject: the reason, for the reports
 	NoDSN  bool   `json:"no_dsn,omitempty"`  // chapter: Suppress Failed Delivery Reports
+	AtOnce bool   `json:"at_once,omitempty"` // of a release: without the pace of release_burst and release_rate
 	DryRun bool   `json:"dry_run,omitempty"` // count, and change nothing
 }
 
 // Check refuses the empty selection, and All beside something that narrows it:
 // neither can be meant. The [Mux] calls it before the handler.
-func (a Act) Check() error {
-	narrow := a.Selection
+func (a Act) Check() error { return a.Selection.check() }
+
+func (s Selection) check() error {
+	narrow := s
 	narrow.All = false
 	switch {
-	case a.Empty():
+	case s.Empty():
 		return Errorf(KindEmptySelection, "name what is meant, or say all", "the selection is empty")
-	case a.All && !narrow.Empty():
+	case s.All && !narrow.Empty():
 		return Errorf(KindBadRequest, "leave out one of the two", "all, and a selection that narrows it")
 	}
 	return nil
@@ -114,9 +152,22 @@ const MaxSkips = 100
 type Outcome struct {
 	Matched  int    `json:"matched"`         // what the selection names
 	Changed  int    `json:"changed"`         // of them done
-	Skipped  int    `json:"skipped"`         // of them left alone: Matched - Changed
+	Already  int    `json:"already"`         // of them so before
+	Skipped  int    `json:"skipped"`         // of them left alone: Matched - Changed - Already
 	Messages int    `json:"messages"`        // the messages that Matched is in
 	Skips    []Skip `json:"skips,omitempty"` // the first [MaxSkips] of those left alone
+	Act      uint64 `json:"act,omitempty"`   // the number of the act: what went into the trash is restored by it
+	Trash    bool   `json:"trash,omitempty"` // Changed is in the trash now
+	Moves    []Move `json:"moves,omitempty"` // of a reroute, the most first: at most [MaxSkips]
+}
+
+// A Move is how many recipients a reroute takes from one host queue to another.
+type Move struct {
+	FromModule string `json:"from_module"`
+	FromQueue  string `json:"from_queue"`
+	ToModule   string `json:"to_module"`
+	ToQueue    string `json:"to_queue"`
+	Recipients int    `json:"recipients"`
 }
 
 // Skip counts one that was left alone, and lists it while there is room.

@@ -20,6 +20,7 @@ const (
 	KindNoSuchDomain   Kind = "no-such-domain"  // 404: not a local Domain
 	KindNoSuchElement  Kind = "no-such-element" // 404: no statistics element of that name
 	KindNoSuchHold     Kind = "no-such-hold"    // 404: no hold of that name
+	KindNoSuchBatch    Kind = "no-such-batch"   // 404: nothing in the trash of that act
 	KindExists         Kind = "exists"          // 409: what should be made is there already
 	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
 	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
@@ -32,7 +33,8 @@ var statuses = map[Kind]int{
 	KindNoRight: http.StatusForbidden, KindNoSuchCall: http.StatusNotFound,
 	KindNoSuchQueue: http.StatusNotFound, KindNoSuchMessage: http.StatusNotFound,
 	KindNoSuchAccount: http.StatusNotFound, KindNoSuchDomain: http.StatusNotFound,
-	KindNoSuchElement: http.StatusNotFound, KindNoSuchHold: http.StatusNotFound, KindExists: http.StatusConflict,
+	KindNoSuchElement: http.StatusNotFound, KindNoSuchHold: http.StatusNotFound,
+	KindNoSuchBatch: http.StatusNotFound, KindExists: http.StatusConflict,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
 	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
 }

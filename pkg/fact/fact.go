@@ -13,7 +13,7 @@ import (
 //
 // Observations (Routed, Tried, Settled, Suspended, Gone) have happened already, or
 // can be computed again: they are applied at once and durable soon. Decisions
-// (Rejected, Freed, Reported) are made true by being written: durable first, then
+// (Rejected, Undone, Purged, Freed, Rerouted, Held, Reported) are made true by being written: durable first, then
 // applied, then told.
 type Fact interface{ fact() }
 
@@ -47,20 +47,53 @@ type (
 		At     time.Time
 		Result mail.Result // final
 	}
-	// Rejected takes a recipient out of the queue because a person decided so.
+	// Rejected takes a recipient out of the queue because a person decided so. When
+	// no report is due it rests in the trash (SPOOL L6).
 	Rejected struct {
 		Rcpt   int
 		At     time.Time
 		By     string // who decided
 		Report bool   // a failure report is due (chapter: Suppress Failed Delivery Reports)
 		Text   string // for that report
+		Act    uint64 // the number of the act
+	}
+	// Undone takes a recipient out of the trash, back into its host queue.
+	Undone struct {
+		Rcpt int
+		At   time.Time
+		By   string
+		Act  uint64 // that had put it there
+	}
+	// Purged takes a recipient out of the trash for good.
+	Purged struct {
+		Rcpt int
+		At   time.Time
+		By   string // empty: its time was over
+		Act  uint64 // that had put it there
 	}
 	// Freed takes the delays of a recipient and of its message away, because a
 	// person decided so (chapter: Release Now). Attempts and age stay.
 	Freed struct {
+		Rcpt  int
+		At    time.Time
+		By    string
+		Until time.Time // zero: at once; many are let go one after the other
+		Act   uint64    // the number of the act
+	}
+	// Rerouted puts a recipient into another host queue, because a person had the
+	// Router asked again.
+	Rerouted struct {
+		Rcpt          int
+		At            time.Time
+		By            string
+		Module, Queue string
+		Address       mail.Address
+		Act           uint64 // the number of the act
+	}
+	// Held says that a hold has a recipient, which it matched when it was made.
+	Held struct {
 		Rcpt int
-		At   time.Time
-		By   string
+		Hold uint64 // its number
 	}
 	// Reported says that the results of these recipients went out in a DSN, or, if
 	// that is 0, that nobody could be told.
@@ -80,10 +113,37 @@ func (Tried) fact()     {}
 func (Suspended) fact() {}
 func (Settled) fact()   {}
 func (Rejected) fact()  {}
+func (Undone) fact()    {}
+func (Purged) fact()    {}
 func (Freed) fact()     {}
+func (Rerouted) fact()  {}
+func (Held) fact()      {}
 func (Reported) fact()  {}
 func (Gone) fact()      {}
 func (Unknown) fact()   {}
+
+// Alike returns the same fact of another recipient, if it is of a kind that an act says
+// of many, and which recipient it was of.
+func Alike(f Fact, rcpt int) (other Fact, was int, ok bool) {
+	switch f := f.(type) {
+	case Rejected:
+		was, f.Rcpt = f.Rcpt, rcpt
+		return f, was, true
+	case Undone:
+		was, f.Rcpt = f.Rcpt, rcpt
+		return f, was, true
+	case Purged:
+		was, f.Rcpt = f.Rcpt, rcpt
+		return f, was, true
+	case Freed:
+		was, f.Rcpt = f.Rcpt, rcpt
+		return f, was, true
+	case Held:
+		was, f.Rcpt = f.Rcpt, rcpt
+		return f, was, true
+	}
+	return nil, 0, false
+}
 
 // Must says whether one who does not know the kind must leave the message alone:
 // such kinds are written with a capital (SPOOL R5).

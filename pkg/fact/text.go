@@ -20,8 +20,12 @@ import (
 //	tried rcpt at attempts until status code mta text
 //	suspended module queue at attempts until status code mta text
 //	Settled rcpt at action status code mta text
-//	Rejected rcpt at report by text
-//	freed rcpt at by
+//	Rejected rcpt at report by text [act]
+//	Undone rcpt at by act
+//	Purged rcpt at by act
+//	freed rcpt at by [until act]
+//	Rerouted rcpt at by module queue address act
+//	Held rcpt hold
 //	Reported dsn rcpt,rcpt,…
 //	Gone
 //
@@ -52,9 +56,26 @@ func Append(b []byte, f Fact) []byte {
 		return result(words(b, f.Result.Action.String()), f.Result)
 	case Rejected:
 		b = stamp(number(append(b, "Rejected"...), int64(f.Rcpt)), f.At)
-		return words(b, yesNo(f.Report), f.By, limit(f.Text))
+		b = words(b, yesNo(f.Report), f.By, limit(f.Text))
+		if f.Act == 0 {
+			return b
+		}
+		return number(b, int64(f.Act))
+	case Undone:
+		return number(deed(append(b, "Undone"...), f.Rcpt, f.At, f.By), int64(f.Act))
+	case Purged:
+		return number(deed(append(b, "Purged"...), f.Rcpt, f.At, f.By), int64(f.Act))
 	case Freed:
-		return words(stamp(number(append(b, "freed"...), int64(f.Rcpt)), f.At), f.By)
+		b = deed(append(b, "freed"...), f.Rcpt, f.At, f.By)
+		if f.Until.IsZero() && f.Act == 0 {
+			return b
+		}
+		return number(stamp(b, f.Until), int64(f.Act))
+	case Rerouted:
+		b = words(deed(append(b, "Rerouted"...), f.Rcpt, f.At, f.By), f.Module, f.Queue, f.Address.String())
+		return number(b, int64(f.Act))
+	case Held:
+		return number(number(append(b, "Held"...), int64(f.Rcpt)), int64(f.Hold))
 	case Reported:
 		b = append(number(append(b, "Reported"...), int64(f.DSN)), ' ')
 		for i, n := range f.Rcpts {
@@ -79,6 +100,11 @@ func AppendDelay(b []byte, d Delay) []byte {
 }
 
 func number(b []byte, n int64) []byte { return strconv.AppendInt(append(b, ' '), n, 10) }
+
+// deed is what a person has done of a recipient, and when.
+func deed(b []byte, rcpt int, at time.Time, by string) []byte {
+	return words(stamp(number(b, int64(rcpt)), at), by)
+}
 
 func stamp(b []byte, t time.Time) []byte {
 	if t.IsZero() {
@@ -196,6 +222,16 @@ func (s *scanner) int(low, high int64) int64 {
 	return n
 }
 
+func (s *scanner) address() mail.Address {
+	a, err := mail.ParsePath(s.word())
+	if err != nil {
+		s.fail(err.Error())
+	}
+	return a
+}
+
+func (s *scanner) act() uint64 { return uint64(s.int(0, 1<<53)) }
+
 func (s *scanner) rcpt() int { return int(s.int(0, maxRcpt)) }
 
 // maxRcpt keeps a damaged number from making a message of it.
@@ -236,12 +272,7 @@ func Parse(line string) (Fact, error) {
 	var f Fact
 	switch kind {
 	case "routed":
-		r := Routed{Rcpt: s.rcpt(), Module: s.word(), Queue: s.word()}
-		var err error
-		if r.Address, err = mail.ParsePath(s.word()); err != nil {
-			s.fail(err.Error())
-		}
-		f = r
+		f = Routed{Rcpt: s.rcpt(), Module: s.word(), Queue: s.word(), Address: s.address()}
 	case "tried":
 		t := Tried{Rcpt: s.rcpt(), At: s.time(), Attempts: int(s.int(0, 1<<40)), Until: s.time()}
 		t.Result = s.result(mail.Delayed)
@@ -258,9 +289,27 @@ func Parse(line string) (Fact, error) {
 		t.Result = s.result(action)
 		f = t
 	case "Rejected":
-		f = Rejected{Rcpt: s.rcpt(), At: s.time(), Report: s.yesNo(), By: s.word(), Text: s.word()}
+		r := Rejected{Rcpt: s.rcpt(), At: s.time(), Report: s.yesNo(), By: s.word(), Text: s.word()}
+		if s.rest != "" {
+			r.Act = s.act()
+		}
+		f = r
+	case "Undone":
+		f = Undone{Rcpt: s.rcpt(), At: s.time(), By: s.word(), Act: s.act()}
+	case "Purged":
+		f = Purged{Rcpt: s.rcpt(), At: s.time(), By: s.word(), Act: s.act()}
 	case "freed":
-		f = Freed{Rcpt: s.rcpt(), At: s.time(), By: s.word()}
+		r := Freed{Rcpt: s.rcpt(), At: s.time(), By: s.word()}
+		if s.rest != "" {
+			r.Until, r.Act = s.time(), s.act()
+		}
+		f = r
+	case "Rerouted":
+		r := Rerouted{Rcpt: s.rcpt(), At: s.time(), By: s.word(), Module: s.word(), Queue: s.word()}
+		r.Address, r.Act = s.address(), s.act()
+		f = r
+	case "Held":
+		f = Held{Rcpt: s.rcpt(), Hold: s.act()}
 	case "Reported":
 		f = Reported{DSN: mail.ID(s.int(0, 1<<62)), Rcpts: s.rcpts()}
 	case "Gone":

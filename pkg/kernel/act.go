@@ -2,12 +2,13 @@ package kernel
 
 import (
 	"errors"
-	"slices"
+	"strconv"
 	"time"
 
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
+	"cgq/pkg/selection"
 	"cgq/pkg/spool"
 )
 
@@ -17,111 +18,239 @@ var ErrEmpty = errors.New("an empty selection: name what to act on, or all")
 // slice is how many rows are looked at, leased or applied under one lock.
 const slice = 1000
 
+// An Order says who wants an act, and whether it is to be done, or only counted.
+type Order struct {
+	By  string
+	Dry bool
+}
+
 // An Outcome counts what an act has done, or, of a dry run, would do.
 type Outcome struct {
-	Queues   int         // host queues that were matched
-	Changed  int         // of them, those whose delay was taken away
+	Act      uint64      // its number; 0: nothing was changed
+	Queues   int         // host queues that the act was about
+	Changed  int         // of them, those that a release has changed something in
+	Idle     []queue.Key // the others of a release
 	Messages int         // that the matched rows are of
 	Matched  int         // rows: recipients that are not done
 	Rows     int         // of them, those that were changed
-	Skipped  []queue.Row // those that are Processing
+	Skipped  []Skip      // the others
+	Moves    []Move      // of a reroute
 }
 
-// Reject takes the recipients of a selection out of the queue for good (chapter:
-// Reject Host Queue, Reject Message). It is a decision: true because it is written.
-// So its rows are leased, slice by slice; one frame says it, whole or not at all;
-// and only when that is durable, which nobody waits for holding the lock, it is
-// applied and told (SPOOL L4). In between no module is handed these rows, and nobody
-// sees them changed. report asks for failure reports with the text.
-func (k *Kernel) Reject(sel queue.Selection, by, text string, report, dry bool) (Outcome, error) {
-	now := time.Now()
-	return k.act(sel, dry, func(row queue.Row) (fact.Fact, bool) {
-		return fact.Rejected{Rcpt: row.Rcpt, At: now, By: by, Report: report, Text: text}, true
-	}, nil)
+// A Skip is a row that an act has left alone.
+type Skip struct {
+	queue.Row
+	Reason string
 }
 
-// Release lets the modules work the host queues and messages of a selection now
-// (chapter: Release Now): the delays go, attempts and age stay.
-func (k *Kernel) Release(sel queue.Selection, by string, dry bool) (Outcome, error) {
-	now := time.Now()
-	var hosts []fact.Delay
-	k.mu.Lock()
-	for _, v := range k.hosts(sel, now) {
-		if d, ok := k.state.Delayed(v.Key); ok {
-			if d.Until.After(now) {
-				d.Until = now
-			}
-			hosts = append(hosts, d)
-		}
+// Why an act leaves rows alone.
+const (
+	Busy    = "being processed" // chapter: only the addresses that are not being processed can be rejected
+	OnHold  = "held"
+	AtOnce  = "not delayed"
+	SameWay = "it goes there already"
+)
+
+// A deed is what an act does of one row: a fact, or none, and why it is left alone; no
+// fact and no reason is that of a row which something else changes, such as its host
+// queue. It is asked with the kernel's lock.
+type deed func(queue.Row) (fact.Fact, string)
+
+// An act in the making: it has its rows in hand from the beginning to its end, so that
+// no module is handed them, and nobody else changes them. One frame says it, whole or
+// not at all; and only when that is durable, which nobody waits for holding the lock, it
+// is applied and told (SPOOL L4).
+type act struct {
+	k       *Kernel
+	number  uint64 // 0: a dry run
+	out     Outcome
+	rows    []queue.Row
+	changes []fact.Change
+	hosts   []fact.Delay // their delays after it
+	stands  []spool.Standing
+}
+
+// begin takes the rows of a selection into the hands of an act. What comes into the
+// queue after its beginning is not taken.
+func (k *Kernel) begin(sel *selection.Selection, o Order) (*act, error) {
+	if sel == nil || sel.Empty() {
+		return nil, ErrEmpty
 	}
-	k.mu.Unlock()
-	return k.act(sel, dry, func(row queue.Row) (fact.Fact, bool) {
+	a := &act{k: k}
+	if !o.Dry {
+		a.number = k.acts.Add(1)
+	}
+	most := sel.Limit()
+	if most == 0 {
+		most = -1
+	}
+	end := k.newestID()
+	for after, more := mail.ID(0), true; more && after < end && most != 0; {
 		k.mu.Lock()
-		defer k.mu.Unlock()
-		return fact.Freed{Rcpt: row.Rcpt, At: now, By: by}, k.state.HasDelay(row)
-	}, hosts)
+		c, err := k.state.LeaseRows(sel, after, slice, most, k.now())
+		k.mu.Unlock()
+		if err != nil {
+			a.end()
+			return nil, err
+		}
+		a.out.Messages, most = a.out.Messages+c.Messages, most-c.Messages
+		for _, row := range c.Busy {
+			a.out.Skipped = append(a.out.Skipped, Skip{row, Busy})
+		}
+		a.rows = append(a.rows, c.Free...)
+		after, more = c.Last, c.More
+	}
+	a.out.Matched = len(a.rows) + len(a.out.Skipped)
+	return a, nil
 }
 
-// act does to all rows of a selection what change says, and gives hosts their new
-// delays, as one frame.
-func (k *Kernel) act(sel queue.Selection, dry bool, change func(queue.Row) (fact.Fact, bool), hosts []fact.Delay) (out Outcome, err error) {
-	if sel.Empty() {
-		return out, ErrEmpty
-	}
-	rows, busy := k.lease(sel)
-	defer func() {
-		k.slices(rows, k.state.ReturnRow)
-		kick(k.changed)
-		kick(k.reported)
-	}()
-	out = Outcome{Matched: len(rows) + len(busy), Skipped: busy, Changed: len(hosts)}
-	k.mu.Lock()
-	out.Queues = len(k.hosts(sel, time.Now()))
-	k.mu.Unlock()
-	var changes []fact.Change
-	messages := map[mail.ID]bool{}
-	for _, row := range rows {
-		messages[row.ID] = true
-		if f, ok := change(row); ok {
-			changes = append(changes, fact.Change{ID: row.ID, Fact: f})
+// end gives the rows back.
+func (a *act) end() {
+	a.k.slices(a.rows, a.k.state.ReturnRow)
+	kick(a.k.changed)
+	kick(a.k.reported)
+	kick(a.k.stale)
+}
+
+// each does something with all rows.
+func (a *act) each(do deed) {
+	a.k.slices(a.rows, func(row queue.Row) {
+		f, why := do(row)
+		if why != "" {
+			a.out.Skipped = append(a.out.Skipped, Skip{row, why})
+			return
 		}
+		a.out.Rows++
+		if f != nil {
+			a.changes = append(a.changes, fact.Change{ID: row.ID, Fact: f})
+		}
+	})
+}
+
+// commit makes the act true; a dry run, and one that changes nothing, it leaves.
+func (a *act) commit() (Outcome, error) {
+	if a.number == 0 || len(a.changes)+len(a.hosts)+len(a.stands) == 0 {
+		return a.out, nil
 	}
-	for _, row := range busy {
-		messages[row.ID] = true
+	for _, d := range a.hosts {
+		a.stands = append(a.stands, standing(d))
 	}
-	out.Rows, out.Messages = len(changes), len(messages)
-	if dry || len(changes) == 0 && len(hosts) == 0 {
-		return out, nil
+	if err := a.k.decide(a.changes, a.stands); err != nil {
+		return Outcome{Matched: a.out.Matched, Messages: a.out.Messages, Skipped: a.out.Skipped}, err
 	}
-	stands := make([]spool.Standing, len(hosts))
-	for i, d := range hosts {
-		stands[i] = standing(d)
-	}
+	a.k.apply(a.changes)
+	a.k.undelay(a.hosts)
+	a.out.Act = a.number
+	return a.out, nil
+}
+
+// decide makes facts and standing things durable, with the number of the last act, as
+// one frame.
+func (k *Kernel) decide(changes []fact.Change, stands []spool.Standing) error {
+	k.deciding.Lock()
+	stands = append(stands, spool.Standing{Key: fact.ActsKey, Value: strconv.FormatUint(k.acts.Load(), 10)})
 	n, err := k.ledger.Act(changes, stands)
+	k.deciding.Unlock()
 	if err == nil {
 		err = k.ledger.Wait(n)
 	}
-	if err != nil {
-		return Outcome{Matched: out.Matched, Skipped: busy}, err
-	}
-	k.apply(changes)
-	k.undelay(hosts)
-	return out, nil
+	return err
 }
 
-// lease takes the rows of a selection into the hands of an act. What comes into the
-// queue after its beginning is not taken.
-func (k *Kernel) lease(sel queue.Selection) (rows, busy []queue.Row) {
-	end, now := k.newestID(), time.Now()
-	for after, more := mail.ID(0), true; more; {
-		k.mu.Lock()
-		var f, b []queue.Row
-		f, b, after, more = k.state.LeaseRows(sel, after, slice, now)
-		k.mu.Unlock()
-		rows, busy = append(rows, f...), append(busy, b...)
-		more = more && after <= end
+// Reject takes the recipients of a selection out of the queue for good (chapter:
+// Reject Host Queue, Reject Message). With report the senders hear the text; without,
+// what is rejected rests in the trash.
+func (k *Kernel) Reject(sel *selection.Selection, o Order, text string, report bool) (Outcome, error) {
+	a, err := k.begin(sel, o)
+	if err != nil {
+		return Outcome{}, err
 	}
-	return rows, busy
+	defer a.end()
+	now := time.Now()
+	a.each(func(row queue.Row) (fact.Fact, string) {
+		return fact.Rejected{Rcpt: row.Rcpt, At: now, By: o.By, Report: report, Text: text, Act: a.number}, ""
+	})
+	a.out.Queues = len(k.whole(sel))
+	return a.commit()
+}
+
+// A Pace keeps a release from looking like an attack to those who get the mail: of each
+// host queue Burst messages may go at once, then PerSecond of them.
+type Pace struct {
+	Burst     int
+	PerSecond int // 0: all at once
+}
+
+// wait is how long the message waits that is the n-th of its host queue, from 0.
+func (p Pace) wait(n int) time.Duration {
+	if p.PerSecond <= 0 || n < p.Burst {
+		return 0
+	}
+	return time.Duration(n-p.Burst+1) * time.Second / time.Duration(p.PerSecond)
+}
+
+// Release lets the modules work the host queues and messages of a selection now
+// (chapter: Release Now): the delays go, attempts and age stay. A message that is released
+// takes its host queue with it: nobody can try the one without the other.
+func (k *Kernel) Release(sel *selection.Selection, o Order, pace Pace) (Outcome, error) {
+	a, err := k.begin(sel, o)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer a.end()
+	now := k.clock()
+	hosts := map[queue.Key]bool{} // those of the selection; true: something changes in it
+	for _, key := range k.whole(sel) {
+		hosts[key] = false
+	}
+	before := map[queue.Key]int{}
+	last := mail.ID(0)
+	a.each(func(row queue.Row) (fact.Fact, string) {
+		w, ok := k.state.Waits(row, now)
+		if !ok {
+			return nil, AtOnce
+		}
+		hosts[w.Key] = hosts[w.Key] || !w.Held && (w.Delayed || w.Queue)
+		switch {
+		case w.Held:
+			return nil, OnHold
+		case !w.Delayed && !w.Queue:
+			return nil, AtOnce
+		}
+		if !w.Delayed {
+			return nil, "" // with its host queue, whose delay is one record
+		}
+		if row.ID != last {
+			before[w.Key]++
+		}
+		last = row.ID
+		f := fact.Freed{Rcpt: row.Rcpt, At: now, By: o.By, Act: a.number}
+		if wait := pace.wait(before[w.Key] - 1); wait > 0 {
+			f.Until = now.Add(wait)
+		}
+		return f, ""
+	})
+	a.undelay(hosts, now)
+	return a.commit()
+}
+
+// undelay ends the delays of host queues; true are those in which something changes anyway.
+func (a *act) undelay(hosts map[queue.Key]bool, now time.Time) {
+	a.k.mu.Lock()
+	defer a.k.mu.Unlock()
+	for key, changes := range hosts {
+		v, ok := a.k.state.Host(key, now)
+		d, delayed := a.k.state.Delayed(key)
+		if ok && delayed && d.Until.After(now) && (changes || v.Held < v.Messages || v.Messages == 0) {
+			d.Until, changes = now, true
+			a.hosts = append(a.hosts, d)
+		}
+		if a.out.Queues++; changes {
+			a.out.Changed++
+		} else {
+			a.out.Idle = append(a.out.Idle, key)
+		}
+	}
 }
 
 func (k *Kernel) newestID() mail.ID {
@@ -130,19 +259,18 @@ func (k *Kernel) newestID() mail.ID {
 	return k.state.Newest()
 }
 
-// hosts returns the host queues that a selection is about as a whole. The caller
-// holds mu.
-func (k *Kernel) hosts(sel queue.Selection, now time.Time) (all []queue.HostView) {
-	if !sel.Whole() {
+// whole returns the host queues that a selection is about as a whole.
+func (k *Kernel) whole(sel *selection.Selection) (keys []queue.Key) {
+	if !sel.OfQueues() {
 		return nil
 	}
-	for _, key := range k.state.Hosts() {
-		v, ok := k.state.Host(key, now)
-		if ok && sel.Matches(key) && (len(sel.States) == 0 || slices.Contains(sel.States, v.Status())) {
-			all = append(all, v)
+	for v, err := range k.Hosts(sel) {
+		if err != nil {
+			break // of those that name whole host queues there is none
 		}
+		keys = append(keys, v.Key)
 	}
-	return all
+	return keys
 }
 
 // apply makes changes true that are durable, the lock taken for some at a time.

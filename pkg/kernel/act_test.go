@@ -13,6 +13,7 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
+	"cgq/pkg/selection"
 )
 
 func relayAll(ctx context.Context, m *scripted, _ int, q module.Queue) { m.relay(ctx, q) }
@@ -24,18 +25,18 @@ func TestActInFlight(t *testing.T) {
 		m, l := newScripted(relayAll), &memLedger{gate: make(chan error)}
 		k := kernel.New(l, plan, discard(), m)
 		insert(k, 1, "q", "other")
-		sel := queue.Selection{Queues: []string{"q"}}
+		q := sel(t, selection.Terms{Queue: []string{"q"}})
 		var acts sync.WaitGroup
 		reject := func(want int, fault error) {
 			acts.Go(func() {
-				out, err := k.Reject(sel, "root", "spam", true, false)
+				out, err := k.Reject(q, kernel.Order{By: "root"}, "spam", true)
 				if out.Rows != want || !errors.Is(err, fault) {
 					t.Errorf("Reject = %+v, %v; want %d rows, %v", out, err, want, fault)
 				}
 			})
 			synctest.Wait() // the act is in flight
 		}
-		if _, err := k.Reject(queue.Selection{}, "root", "", true, false); !errors.Is(err, kernel.ErrEmpty) {
+		if _, err := k.Reject(sel(t, selection.Terms{}), kernel.Order{By: "root"}, "", true); !errors.Is(err, kernel.ErrEmpty) {
 			t.Errorf("Reject of an empty selection: %v, want ErrEmpty", err)
 		}
 		fault := errors.New("the disk is gone")
@@ -53,7 +54,7 @@ func TestActInFlight(t *testing.T) {
 		if v, _ := k.Message(1); m.done(1) != 1 || len(v.Recipients) != 1 || v.Recipients[0].Status != queue.Processing {
 			t.Errorf("in flight: settled %v, %+v; want the other one transferred, and this one Processing", m.settled, v.Recipients)
 		}
-		out, err := k.Reject(sel, "root", "spam", true, false)
+		out, err := k.Reject(q, kernel.Order{By: "root"}, "spam", true)
 		if err != nil || len(out.Skipped) != 1 || out.Rows != 0 || out.Matched != 1 {
 			t.Errorf("a second act on the same row: %+v, %v; want it skipped", out, err)
 		}
@@ -79,7 +80,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 		act  func(dry bool) (kernel.Outcome, error)
 	}{
 		{"reject", func(dry bool) (kernel.Outcome, error) {
-			return k.Reject(queue.Selection{All: true}, "root", "spam", false, dry)
+			return k.Reject(sel(t, selection.Terms{All: true}), kernel.Order{By: "root", Dry: dry}, "spam", false)
 		}},
 	} {
 		dry, err := tt.act(true)
@@ -122,11 +123,11 @@ func TestReleaseLetsEverythingGoNow(t *testing.T) {
 		}
 		filled(t, m, fill, func(k *kernel.Kernel, l *memLedger) {
 			time.Sleep(time.Second)
-			dry, err := k.Release(queue.Selection{Queues: []string{"host"}}, "root", true)
+			dry, err := k.Release(sel(t, selection.Terms{Queue: []string{"host"}}), kernel.Order{By: "root", Dry: true}, kernel.Pace{})
 			if err != nil || dry.Queues != 1 || dry.Changed != 1 || m.done(1) != 0 {
 				t.Errorf("dry run: %+v, %v", dry, err)
 			}
-			out, err := k.Release(queue.Selection{States: []queue.Status{queue.Delayed}}, "root", false)
+			out, err := k.Release(sel(t, selection.Terms{State: []string{"delayed"}}), kernel.Order{By: "root"}, kernel.Pace{})
 			if err != nil || out.Queues != 1 || out.Changed != 1 || !strings.Contains(l.standing("delay SMTP host"), " 1 946684") {
 				t.Errorf("release of all delayed: %+v, %v, standing %v; want one attempt remembered", out, err, l.stood)
 			}
@@ -137,7 +138,7 @@ func TestReleaseLetsEverythingGoNow(t *testing.T) {
 			if m.done(1) != 1 || m.done(0) != 1 || l.standing("delay SMTP host") != "" {
 				t.Errorf("settled %v, want 1 alone", m.settled)
 			}
-			out, err = k.Release(queue.Selection{Modules: []string{"SMTP"}, Queues: []string{"others"}}, "root", false)
+			out, err = k.Release(sel(t, selection.Terms{Module: []string{"SMTP"}, Queue: []string{"others"}}), kernel.Order{By: "root"}, kernel.Pace{})
 			if err != nil || out.Rows != 2 || l.count("freed") != 2 {
 				t.Errorf("release of the other: %+v, %v; want both messages", out, err)
 			}

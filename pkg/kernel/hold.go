@@ -4,11 +4,15 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
+	"cgq/pkg/selection"
+	"cgq/pkg/serverlog"
 	"cgq/pkg/spool"
 )
 
@@ -18,10 +22,150 @@ const HoldRestored = "restored"
 // ErrNoHold is returned by Unhold for a name that no hold has.
 var ErrNoHold = errors.New("no such hold")
 
-// restoreHold puts the hold on a restored backup back, if there is one (SPOOL R6).
-// What cannot be read holds everything: too much waits rather than goes. The caller
-// holds mu.
-func (k *Kernel) restoreHold(standing map[string]string) {
+// Hold keeps what a selection selects from being transferred, until somebody takes the
+// hold away or its time, if it has one, is over. It persists. A selection that speaks of
+// what messages are, and not of how they fare, holds those that come later, too. What is
+// being transferred just now is held when it comes back.
+func (k *Kernel) Hold(sel *selection.Selection, o Order, reason string, until time.Time) (out Outcome, err error) {
+	if sel == nil || sel.Empty() {
+		return out, ErrEmpty
+	}
+	var changes []fact.Change
+	last := mail.ID(0)
+	h := queue.Hold{By: o.By, Reason: reason, At: k.clock(), Until: until, Lasts: sel.Lasts(), Selection: sel}
+	if !o.Dry {
+		h.Number = k.acts.Add(1)
+	}
+	for row, err := range k.rows(sel) {
+		if err != nil {
+			return out, err
+		}
+		if out.Matched++; row.ID != last {
+			out.Messages, last = out.Messages+1, row.ID
+		}
+		if !h.Lasts {
+			changes = append(changes, fact.Change{ID: row.ID, Fact: fact.Held{Rcpt: row.Rcpt, Hold: h.Number}})
+		}
+	}
+	out.Rows, out.Act = out.Matched, h.Number
+	if o.Dry || !h.Lasts && out.Matched == 0 {
+		out.Act = 0
+		return out, nil
+	}
+	standing := fact.Hold{Number: h.Number, At: h.At, Until: until, Lasts: h.Lasts, By: o.By, Reason: reason, Where: sel.String()}
+	err = k.decide(changes, []spool.Standing{{Key: standing.Key(), Value: string(fact.AppendHold(nil, standing))}})
+	if err != nil {
+		return Outcome{}, err
+	}
+	k.mu.Lock()
+	k.state.Hold(h)
+	k.mu.Unlock()
+	k.apply(changes)
+	if h.Lasts {
+		k.holdAll()
+	}
+	kick(k.stale)
+	return out, nil
+}
+
+// holdAll looks anew who is held.
+func (k *Kernel) holdAll() (n int) {
+	for after, more := mail.ID(0), true; more; {
+		var some int
+		k.mu.Lock()
+		some, after, more = k.state.HoldSome(after, slice)
+		k.mu.Unlock()
+		n += some
+	}
+	kick(k.changed)
+	return n
+}
+
+// rows yields the rows of a selection; the lock is taken for some at a time.
+func (k *Kernel) rows(sel *selection.Selection) iter.Seq2[queue.Row, error] {
+	return func(yield func(queue.Row, error) bool) {
+		for m, err := range k.Messages(sel) {
+			if err != nil {
+				yield(queue.Row{}, err)
+				return
+			}
+			for _, r := range m.Recipients {
+				if !yield(queue.Row{ID: m.ID, Rcpt: r.Index}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// endHolds takes those away whose time is over, and returns when the next one's is.
+func (k *Kernel) endHolds() (next time.Time) {
+	k.mu.Lock()
+	now, all := k.now(), k.state.Holds()
+	k.mu.Unlock()
+	for _, h := range all {
+		switch {
+		case h.Until.IsZero():
+		case h.Until.After(now):
+			next = earlier(next, h.Until)
+		default:
+			n, err := k.unhold(h.Number, false)
+			if err != nil {
+				k.log.Queue.Error("a hold whose time is over cannot be ended, trying again", "hold", h.Number, "err", err)
+				next = earlier(next, now.Add(trashRetry))
+				continue
+			}
+			k.log.Queue.Log(background, serverlog.Major, "the hold "+strconv.FormatUint(h.Number, 10)+" is over", "by", h.By, "recipients", n)
+		}
+	}
+	return next
+}
+
+// unhold takes a hold of a person away, durably, and lets those go whom no other has.
+func (k *Kernel) unhold(number uint64, dry bool) (n int, err error) {
+	if dry {
+		return k.countHeld()[number], nil
+	}
+	if err := k.decide(nil, []spool.Standing{{Key: fact.Hold{Number: number}.Key()}}); err != nil {
+		return 0, err
+	}
+	k.mu.Lock()
+	k.state.Unhold(number)
+	k.mu.Unlock()
+	return k.holdAll(), nil
+}
+
+// countHeld counts the recipients that each hold of a person has alone or with others.
+func (k *Kernel) countHeld() map[uint64]int {
+	counts := map[uint64]int{}
+	for after, more := mail.ID(0), true; more; {
+		k.mu.Lock()
+		after, more = k.state.CountHeld(after, slice, counts)
+		k.mu.Unlock()
+	}
+	return counts
+}
+
+// restoreHold puts a hold of a person back. One that cannot be read holds everything: too
+// much waits rather than goes. The caller holds mu.
+func (k *Kernel) restoreHold(key, value string) {
+	h, err := fact.ParseHold(value)
+	var sel *selection.Selection
+	if err == nil {
+		sel, err = selection.Compile(selection.Terms{Where: h.Where})
+	}
+	if err != nil {
+		k.log.Queue.Error("a hold cannot be read: everything is held by it", "key", key, "err", err)
+		h.Number, _ = strconv.ParseUint(strings.TrimPrefix(key, fact.HoldKey), 10, 64)
+		h.Reason, h.Lasts, h.Until = "a hold that cannot be read", true, time.Time{}
+		sel, _ = selection.Compile(selection.Terms{All: true}) // which it always can
+	}
+	k.state.Hold(queue.Hold{Number: h.Number, By: h.By, Reason: h.Reason, At: h.At, Until: h.Until, Lasts: h.Lasts, Selection: sel})
+}
+
+// restoreRestored puts the hold on a restored backup back, if there is one (SPOOL R6).
+// What cannot be read holds everything. The caller holds mu.
+func (k *Kernel) restoreRestored(standing map[string]string) {
 	value, held := standing[fact.RestoredKey]
 	if !held {
 		return
@@ -45,13 +189,18 @@ func (k *Kernel) Holding(id mail.ID) string {
 	return k.restored.Reason()
 }
 
-// A Hold keeps messages from being transferred and from being reported.
+// A Hold keeps messages from being transferred.
 type Hold struct {
-	Name     string    // what Unhold takes; empty: of damage, which only a reject ends
-	Reason   string    //
-	Since    time.Time // zero: nobody knows
-	Messages int       // that it holds
-	ID       mail.ID   // the one that is damaged
+	Name       string    // what Unhold takes; empty: of damage, which only a reject ends
+	Reason     string    //
+	By         string    // the person; empty: nobody
+	Since      time.Time // zero: nobody knows
+	Until      time.Time // zero: nobody knows
+	Lasts      bool      // it also holds what comes later
+	Where      string    // what it selects, as an expression
+	Messages   int       // that it holds, of damage and of a backup
+	Recipients int       // that it holds, of a person
+	ID         mail.ID   // the one that is damaged
 }
 
 // Holds yields the holds that have a name, then the messages that are held because of
@@ -59,12 +208,22 @@ type Hold struct {
 func (k *Kernel) Holds() iter.Seq[Hold] {
 	return func(yield func(Hold) bool) {
 		k.mu.Lock()
-		restored := k.restored
+		restored, all := k.restored, k.state.Holds()
 		k.mu.Unlock()
+		counts := map[uint64]int{}
+		if len(all) > 0 {
+			counts = k.countHeld()
+		}
+		for _, h := range all {
+			if !yield(Hold{Name: strconv.FormatUint(h.Number, 10), Reason: h.Reason, By: h.By, Since: h.At, Until: h.Until,
+				Lasts: h.Lasts, Where: h.Selection.String(), Recipients: counts[h.Number]}) {
+				return
+			}
+		}
 		if restored != nil {
 			h := Hold{Name: HoldRestored, Reason: restored.Reason(), Since: restored.At}
-			for v := range k.held() {
-				if v.Hold == h.Reason {
+			for v := range k.kept() {
+				if v.Reason == h.Reason {
 					h.Messages++
 				}
 			}
@@ -72,24 +231,24 @@ func (k *Kernel) Holds() iter.Seq[Hold] {
 				return
 			}
 		}
-		for v := range k.held() {
-			if restored != nil && v.Hold == restored.Reason() {
+		for v := range k.kept() {
+			if restored != nil && v.Reason == restored.Reason() {
 				continue
 			}
-			if !yield(Hold{Reason: v.Hold, Messages: 1, ID: v.ID}) {
+			if !yield(Hold{Reason: v.Reason, Messages: 1, ID: v.ID}) {
 				return
 			}
 		}
 	}
 }
 
-// held yields the messages that are held.
-func (k *Kernel) held() iter.Seq[queue.HeldView] {
-	return func(yield func(queue.HeldView) bool) {
+// kept yields the messages that are kept from everybody.
+func (k *Kernel) kept() iter.Seq[queue.KeptView] {
+	return func(yield func(queue.KeptView) bool) {
 		for after, more := mail.ID(0), true; more; {
-			var some []queue.HeldView
+			var some []queue.KeptView
 			k.mu.Lock()
-			some, after, more = k.state.Held(after, slice)
+			some, after, more = k.state.Kept(after, slice)
 			k.mu.Unlock()
 			for _, v := range some {
 				if !yield(v) {
@@ -100,30 +259,45 @@ func (k *Kernel) held() iter.Seq[queue.HeldView] {
 	}
 }
 
-// Unhold takes a hold away and lets its messages go; it returns how many, or, of a dry
-// run, how many it would be. It is a decision: the hold is gone durably before the
-// first of them moves, and before it is told. Of a message that is damaged, too, the
-// damage holds on.
+// Unhold takes a hold away and lets go what it has; it returns how many messages of a
+// restored backup that were, or recipients, or, of a dry run, how many it would be. It is
+// a decision: the hold is gone durably before the first of them moves, and before it is
+// told. What something else holds, too, stays.
 func (k *Kernel) Unhold(name string, dry bool) (n int, err error) {
+	if name == HoldRestored {
+		return k.unholdRestored(dry)
+	}
+	number, err := strconv.ParseUint(name, 10, 64)
+	if err != nil {
+		return 0, ErrNoHold
+	}
+	k.mu.Lock()
+	all := k.state.Holds()
+	k.mu.Unlock()
+	for _, h := range all {
+		if h.Number == number {
+			return k.unhold(number, dry)
+		}
+	}
+	return 0, ErrNoHold
+}
+
+func (k *Kernel) unholdRestored(dry bool) (n int, err error) {
 	k.mu.Lock()
 	restored := k.restored
 	k.mu.Unlock()
-	if name != HoldRestored || restored == nil {
+	if restored == nil {
 		return 0, ErrNoHold
 	}
 	if dry {
-		for v := range k.held() {
-			if v.Hold == restored.Reason() {
+		for v := range k.kept() {
+			if v.Reason == restored.Reason() {
 				n++
 			}
 		}
 		return n, nil
 	}
-	number, err := k.ledger.Act(nil, []spool.Standing{{Key: fact.RestoredKey}})
-	if err == nil {
-		err = k.ledger.Wait(number)
-	}
-	if err != nil {
+	if err := k.decide(nil, []spool.Standing{{Key: fact.RestoredKey}}); err != nil {
 		return 0, err
 	}
 	k.mu.Lock()
@@ -132,7 +306,7 @@ func (k *Kernel) Unhold(name string, dry bool) (n int, err error) {
 	for after, more := mail.ID(0), true; more; {
 		var freed int
 		k.mu.Lock()
-		freed, after, more = k.state.Unhold(restored.Reason(), after, slice)
+		freed, after, more = k.state.Free(restored.Reason(), after, slice)
 		k.mu.Unlock()
 		n += freed
 	}

@@ -13,8 +13,10 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"cgq/pkg/fact"
@@ -64,6 +66,9 @@ type Plan struct {
 // unless it is set (SPOOL L3).
 const DefaultSettledSync = 100 * time.Millisecond
 
+// DefaultTrashAge is how long the trash keeps what was put there, unless it is set.
+const DefaultTrashAge = 24 * time.Hour
+
 // quantum is how many messages a worker takes while others wait.
 const quantum = 100
 
@@ -75,6 +80,10 @@ type Kernel struct {
 	begetter Begetter
 	modules  []module.Module
 	room     room
+	acts     atomic.Uint64 // the number of the last act
+	trashAge atomic.Int64  // in nanoseconds
+	deciding sync.Mutex    // the number of the last act stands in the journal in its order
+	emptying sync.Mutex    // one takes things out of the trash at a time
 
 	mu       sync.Mutex
 	state    *queue.State
@@ -83,6 +92,7 @@ type Kernel struct {
 	syncing  *time.Timer    // not nil: that will be durable soon
 	soon     time.Duration  // how soon
 	parked   map[string]int // panics in a row of each module
+	wall     wall
 	restored *fact.Restored // not nil: a restored backup is held
 	freed    string         // the reason of a hold that was taken away
 	stopping bool           // nothing new is handed out
@@ -90,6 +100,7 @@ type Kernel struct {
 
 	changed  chan struct{} // capacity 1: Wake may have come nearer
 	reported chan struct{} // capacity 1: ReportWake may have come nearer
+	stale    chan struct{} // capacity 1: something to be swept may have come nearer
 }
 
 // Logs are where the kernel writes.
@@ -100,9 +111,11 @@ type Logs struct {
 
 // New returns a kernel with an empty queue. Nothing happens before Run.
 func New(l Ledger, plan func(module string) Plan, log Logs, mods ...module.Module) *Kernel {
-	return &Kernel{ledger: l, log: log, plan: plan, modules: mods, state: queue.New(), parked: map[string]int{},
-		soon:    DefaultSettledSync,
-		changed: make(chan struct{}, 1), reported: make(chan struct{}, 1)}
+	k := &Kernel{ledger: l, log: log, plan: plan, modules: mods, state: queue.New(), parked: map[string]int{},
+		soon: DefaultSettledSync, wall: wall{began: time.Now()},
+		changed: make(chan struct{}, 1), reported: make(chan struct{}, 1), stale: make(chan struct{}, 1)}
+	k.trashAge.Store(int64(DefaultTrashAge))
+	return k
 }
 
 // SetReportingDelay sets the chapter's Reporting Delay.
@@ -146,30 +159,39 @@ func (k *Kernel) Insert(m queue.Message, facts ...fact.Fact) {
 // those that the Router does not take any more. No delay lasts longer than the longest
 // step of its module from now: the clock may have jumped (SPOOL L9).
 func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Routed, refused []fact.Settled) {
-	now := time.Now()
 	k.mu.Lock()
+	now := k.now()
 	if m.Hold == k.freed { // meanwhile
 		m.Hold = ""
 	}
 	k.state.Add(m)
-	anew := map[int]bool{}
 	for _, r := range routes {
-		anew[r.Rcpt] = true
 		k.state.Apply(m.ID, r)
 	}
-	queues := map[int]string{}
+	today := map[int]fact.Routed{}
 	for _, r := range routes {
-		queues[r.Rcpt] = r.Module
+		today[r.Rcpt] = r
 	}
 	for _, f := range facts {
 		switch f := f.(type) {
 		case fact.Routed:
-			if !anew[f.Rcpt] {
-				queues[f.Rcpt] = f.Module
+			if _, anew := today[f.Rcpt]; !anew {
+				today[f.Rcpt] = f
 				k.state.Apply(m.ID, f)
 			}
+		case fact.Rerouted: // its attempts are forgotten; the way is today's
+			if r, anew := today[f.Rcpt]; anew {
+				f.Module, f.Queue, f.Address = r.Module, r.Queue, r.Address
+			}
+			k.state.Apply(m.ID, f)
 		case fact.Tried:
-			f.Until = k.soonEnough(f.Until, queues[f.Rcpt], now)
+			f.Until = k.soonEnough(f.Until, today[f.Rcpt].Module, now)
+			k.state.Apply(m.ID, f)
+		case fact.Freed:
+			f.Until = k.soonEnough(f.Until, today[f.Rcpt].Module, now)
+			k.state.Apply(m.ID, f)
+		case fact.Rejected:
+			k.sawAct(f.Act)
 			k.state.Apply(m.ID, f)
 		case fact.Suspended:
 			f.Until = k.soonEnough(f.Until, f.Module, now)
@@ -196,8 +218,14 @@ func (k *Kernel) Restore(m queue.Message, facts []fact.Fact, routes []fact.Route
 func (k *Kernel) RestoreStanding(standing map[string]string, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.restoreHold(standing)
+	k.restoreRestored(standing)
+	if n, err := strconv.ParseUint(standing[fact.ActsKey], 10, 64); err == nil {
+		k.sawAct(n)
+	}
 	for key, value := range standing {
+		if strings.HasPrefix(key, fact.HoldKey) && key != fact.RestoredKey {
+			k.restoreHold(key, value)
+		}
 		if !strings.HasPrefix(key, delayKey) {
 			continue
 		}
@@ -208,6 +236,12 @@ func (k *Kernel) RestoreStanding(standing map[string]string, now time.Time) {
 		}
 		d.Until = k.soonEnough(d.Until, d.Module, now)
 		k.state.Delay(d)
+	}
+}
+
+// sawAct says that there has been an act of that number.
+func (k *Kernel) sawAct(number uint64) {
+	for last := k.acts.Load(); number > last && !k.acts.CompareAndSwap(last, number); last = k.acts.Load() {
 	}
 }
 
@@ -230,6 +264,7 @@ func (k *Kernel) Run(ctx context.Context, b Begetter, grace time.Duration) {
 	k.cut = cancel
 	k.mu.Unlock()
 	var work sync.WaitGroup
+	work.Go(func() { k.sweep(ctx) })
 	k.dispatch(ctx, func(key queue.Key) { work.Go(func() { k.work(working, key) }) })
 	k.mu.Lock()
 	k.stopping = true
@@ -246,7 +281,7 @@ func (k *Kernel) dispatch(ctx context.Context, start func(queue.Key)) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		k.mu.Lock()
-		keys := k.take(time.Now())
+		keys := k.take(k.now())
 		at, any := k.state.Wake()
 		any = any && !k.stopping
 		k.mu.Unlock()

@@ -20,8 +20,18 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
+	"cgq/pkg/selection"
 	"cgq/pkg/spool"
 )
+
+func sel(t *testing.T, terms selection.Terms) *selection.Selection {
+	t.Helper()
+	s, err := selection.Compile(terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
 
 // A memLedger writes down what it is told. Wait asks gate, if there is one.
 type memLedger struct {

@@ -13,6 +13,7 @@ import (
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
+	"cgq/pkg/selection"
 	"cgq/pkg/spool"
 )
 
@@ -76,7 +77,7 @@ func TestActOnManyIsWhole(t *testing.T) {
 			k.Insert(queue.Message{ID: m.ID, Envelope: m.Envelope, Size: m.Size}, m.Facts...)
 		}
 		d.PowerFor(power)
-		out, told := k.Reject(queue.Selection{All: true}, "root", "spam", true, false)
+		out, told := k.Reject(sel(t, selection.Terms{All: true}), kernel.Order{By: "root"}, "spam", true)
 		if (told == nil) != (power < 0) || l.acts != 1 || told == nil && out.Rows != messages*rcpts {
 			t.Errorf("power for %d steps: Reject = %+v, %v, as %d frames; want %d rows as one", power, out, told, l.acts, messages*rcpts)
 		}

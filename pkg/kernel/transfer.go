@@ -84,9 +84,10 @@ func (q *hostQueue) Name() string { return q.key.Queue }
 
 // Delay implements [module.Queue]. What has grown too old meanwhile fails.
 func (q *hostQueue) Delay(r mail.Result) {
-	k, now, plan := q.k, time.Now(), q.k.plan(q.key.Module)
+	k, plan := q.k, q.k.plan(q.key.Module)
 	q.delayed = true
 	k.mu.Lock()
+	now := k.now()
 	before, _ := k.state.Delayed(q.key)
 	d := fact.Delay{Module: q.key.Module, Queue: q.key.Queue, At: now, Attempts: before.Attempts + 1, Result: clip(r)}
 	if d.Until = r.After; d.Until.IsZero() {
@@ -96,25 +97,9 @@ func (q *hostQueue) Delay(r mail.Result) {
 	k.state.Delay(d)
 	k.mu.Unlock()
 	k.logDelayed(d)
-	for plan.Expire > 0 {
-		k.mu.Lock()
-		old := k.state.Older(q.key, now.Add(-plan.Expire), slice)
-		k.mu.Unlock()
-		if len(old) == 0 {
-			break
-		}
-		changes := make([]fact.Change, len(old))
-		for i, row := range old {
-			changes[i] = fact.Change{ID: row.ID, Fact: expired(row.Rcpt, now, r)}
-		}
-		k.observe(k.ledger, changes...)
+	if plan.Expire > 0 {
+		k.expire(k.ledger, q.key, plan.Expire, &r)
 	}
-}
-
-// expired is the end of a recipient whose message is too old.
-func expired(rcpt int, now time.Time, last mail.Result) fact.Settled {
-	return fact.Settled{Rcpt: rcpt, At: now, Result: clip(mail.Result{Action: mail.Failed, Status: mail.Status{4, 4, 7},
-		Code: last.Code, MTA: last.MTA, Text: "delivery time expired; the last error was: " + last.Text})}
 }
 
 // clip keeps of what a peer has said as much as its fact does.
@@ -134,7 +119,7 @@ func (q *hostQueue) Due(ctx context.Context) iter.Seq[*module.Transfer] {
 			var l queue.Lease
 			ok := !k.stopping && !(n >= quantum && k.state.Crowded(q.key.Module))
 			if ok {
-				l, ok = k.state.Lease(q.key, time.Now())
+				l, ok = k.state.Lease(q.key, k.now())
 			}
 			k.mu.Unlock()
 			if !ok || !q.reserve(l) || !q.hand(l, yield) {
@@ -223,21 +208,22 @@ func (l *lease) Settle(i int, r mail.Result) {
 	if !l.speak(i) {
 		return
 	}
-	k, id, rcpt, now := l.q.k, l.l.ID, l.l.Rcpts[i], time.Now()
-	k.answered(l.q.key)
+	k, id, rcpt := l.q.k, l.l.ID, l.l.Rcpts[i]
+	now := k.answered(l.q.key)
 	r = clip(r)
 	if r.Final() {
 		k.observe(l.q.writer(), fact.Change{ID: id, Fact: fact.Settled{Rcpt: rcpt, At: now, Result: r}})
 		return
 	}
 	plan := k.plan(l.q.key.Module)
-	if plan.tooOld(l.l.Envelope, now) {
+	k.mu.Lock()
+	old := k.tooOld(plan, id, l.l.Envelope.Submitted, now)
+	own, _ := k.state.Attempts(id, rcpt)
+	k.mu.Unlock()
+	if old {
 		k.observe(l.q.writer(), fact.Change{ID: id, Fact: expired(rcpt, now, r)})
 		return
 	}
-	k.mu.Lock()
-	own, _ := k.state.Attempts(id, rcpt)
-	k.mu.Unlock()
 	t := fact.Tried{Rcpt: rcpt, At: now, Attempts: own + 1, Until: r.After, Result: r}
 	if t.Until.IsZero() {
 		t.Until = now.Add(plan.wait(t.Attempts))
@@ -246,26 +232,26 @@ func (l *lease) Settle(i int, r mail.Result) {
 	k.logTried(id, l.q.key, l.l.To[i], t)
 }
 
-func (p Plan) tooOld(env *mail.Envelope, now time.Time) bool {
-	return p.Expire > 0 && now.Sub(env.Submitted) > p.Expire
-}
-
 // Delay implements [module.Lease].
 func (l *lease) Delay(r mail.Result) {
 	if l.over {
 		return
 	}
 	l.spoken = true
-	l.q.k.answered(l.q.key)
+	k := l.q.k
+	now := k.answered(l.q.key)
 	var left []int
 	for i, rcpt := range l.l.Rcpts {
 		if !l.settled[i] {
 			left = append(left, rcpt)
 		}
 	}
-	if l.q.k.plan(l.q.key.Module).tooOld(l.l.Envelope, time.Now()) {
+	k.mu.Lock()
+	old := k.tooOld(k.plan(l.q.key.Module), l.l.ID, l.l.Envelope.Submitted, now)
+	k.mu.Unlock()
+	if old {
 		for _, rcpt := range left {
-			l.q.k.observe(l.q.writer(), fact.Change{ID: l.l.ID, Fact: expired(rcpt, time.Now(), r)})
+			k.observe(l.q.writer(), fact.Change{ID: l.l.ID, Fact: expired(rcpt, now, r)})
 		}
 		return
 	}
@@ -274,12 +260,13 @@ func (l *lease) Delay(r mail.Result) {
 
 // suspend delays one message in this queue.
 func (q *hostQueue) suspend(id mail.ID, rcpts []int, r mail.Result) {
-	k, now := q.k, time.Now()
+	k := q.k
 	rcpt := 0
 	if len(rcpts) > 0 {
 		rcpt = rcpts[0]
 	}
 	k.mu.Lock()
+	now := k.now()
 	_, attempts := k.state.Attempts(id, rcpt)
 	k.mu.Unlock()
 	s := fact.Suspended{Module: q.key.Module, Queue: q.key.Queue, At: now, Attempts: attempts + 1, Until: r.After, Result: clip(r)}
@@ -306,13 +293,14 @@ func (l *lease) Beget(ctx context.Context, i int, r mail.Result, env *mail.Envel
 }
 
 // answered says that the host of a queue works again: its delay, which is over, is
-// forgotten, and so are its attempts.
-func (k *Kernel) answered(key queue.Key) {
+// forgotten, and so are its attempts. It returns the time.
+func (k *Kernel) answered(key queue.Key) time.Time {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if _, delayed := k.state.Delayed(key); delayed {
 		k.recover(key)
 	}
+	return k.now()
 }
 
 // recover takes the delay of a host queue back. The caller holds mu.

@@ -1,15 +1,17 @@
 package queue
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
+	"cgq/pkg/selection"
 )
 
 // Those of one reason go, in slices, the others stay; what is done of them is reported.
-func TestUnhold(t *testing.T) {
+func TestFree(t *testing.T) {
 	s := New()
 	s.SetLimits("SMTP", limits)
 	s.ReportingDelay = time.Minute
@@ -32,8 +34,8 @@ func TestUnhold(t *testing.T) {
 	}
 	held := 0
 	for after, more := mail.ID(0), true; more; {
-		var some []HeldView
-		some, after, more = s.Held(after, 2)
+		var some []KeptView
+		some, after, more = s.Kept(after, 2)
 		held += len(some)
 	}
 	v, _ := s.Host(Key{"SMTP", "a"}, epoch)
@@ -46,7 +48,7 @@ func TestUnhold(t *testing.T) {
 	freed := 0
 	for after, more := mail.ID(0), true; more; {
 		var n int
-		n, after, more = s.Unhold("restored", after, 2)
+		n, after, more = s.Free("restored", after, 2)
 		freed += n
 	}
 	v, _ = s.Host(Key{"SMTP", "a"}, epoch)
@@ -91,5 +93,60 @@ func TestRejectOfWhatIsHeld(t *testing.T) {
 	s.Apply(1, fact.Rejected{At: epoch, By: "root", Report: true, Text: "not wanted"})
 	if r, ok := s.TakeReport(epoch); !ok || !r.Last || !r.Done[0].Person {
 		t.Errorf("TakeReport = %+v, %v", r, ok)
+	}
+}
+
+// A hold that lasts has what it finds and what comes later; one that does not, what it was
+// said to have. Two that have the same let it go together.
+func TestHolds(t *testing.T) {
+	s := New()
+	s.SetLimits("SMTP", limits)
+	add(s, 1, "a", "b")
+	add(s, 2, "b")
+	s.Hold(Hold{Number: 7, Reason: "moving", Lasts: true, Selection: sel(t, selection.Terms{Queue: []string{"b"}})})
+	s.Hold(Hold{Number: 8, Reason: "looking", Selection: sel(t, selection.Terms{Age: []string{">1h"}})})
+	s.Apply(2, fact.Held{Rcpt: 0, Hold: 8})
+	n, _, more := s.HoldSome(0, 10)
+	add(s, 3, "b")
+	if n != 1 || more {
+		t.Errorf("HoldSome found %d more, %v; want that of message 1 alone", n, more)
+	}
+	why := func() (all string) {
+		for id := mail.ID(1); id <= 3; id++ {
+			m, _ := s.Message(id, epoch)
+			for _, r := range m.Recipients {
+				all += fmt.Sprintf("%d/%d %v %s, ", id, r.Index, r.Status, r.Hold)
+			}
+		}
+		return all
+	}
+	if got, want := why(), "1/0 Ready , 1/1 Held moving, 2/0 Held moving, 3/0 Held moving, "; got != want {
+		t.Errorf("%s; want %s", got, want)
+	}
+	if v, _ := s.Host(Key{"SMTP", "b"}, epoch); v.Held != 3 || v.Status() != Held || v.Hold != "moving" {
+		t.Errorf("queue b is %+v", v)
+	}
+	counts := map[uint64]int{}
+	s.CountHeld(0, 10, counts)
+	if counts[7] != 3 || counts[8] != 1 {
+		t.Errorf("counts %v, want 3 and 1", counts)
+	}
+	if k, _, ok := s.Take("SMTP", epoch); !ok || k.Queue != "a" {
+		t.Errorf("Take = %v, %v; want a", k, ok)
+	}
+	if _, _, ok := s.Take("SMTP", epoch); ok {
+		t.Error("a queue that is held wants a worker")
+	}
+	s.Unhold(7)
+	if n, _, _ := s.HoldSome(0, 10); n != 2 {
+		t.Errorf("%d go, want 2", n)
+	}
+	if got, want := why(), "1/0 Ready , 1/1 Ready , 2/0 Held looking, 3/0 Ready , "; got != want {
+		t.Errorf("%s; want %s", got, want)
+	}
+	s.Unhold(8)
+	s.HoldSome(0, 10)
+	if k, _, ok := s.Take("SMTP", epoch); !ok || k.Queue != "b" || len(s.holds.rows) != 0 {
+		t.Errorf("Take = %v, %v; want b, and nothing remembered, not %v", k, ok, s.holds.rows)
 	}
 }

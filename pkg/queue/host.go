@@ -14,19 +14,20 @@ type host struct {
 	key        Key
 	module     *module
 	delay      fact.Delay // zero Until: none
+	until      instant    // of it
 	head, tail *entry     // all entries, by their ids: in order of arrival
 	late       *entry     // where the last one came in that was older than the tail
 	line       []ticket   // those that may be leased, in order
 	waiting    waitHeap   // those that wait for their time
 	ready      int        // how many of line count
 	entries    int
-	held       int
+	held       int // entries that are
 	rcpts      int // not done
 	bytes      int64
 	workers    int
-	at         time.Time // in module.waiting
-	index      int       // there; -1: not there
-	ticket     uint32    // of its place in module.line
+	at         instant // in module.waiting
+	index      int     // there; -1: not there
+	ticket     uint32  // of its place in module.line
 	place      where
 }
 
@@ -94,7 +95,7 @@ func (s *State) host(k Key) *host {
 
 // drop forgets a host queue that holds nothing and is not delayed.
 func (s *State) drop(h *host) {
-	if h.entries == 0 && h.workers == 0 && h.delay.Until.IsZero() {
+	if h.entries == 0 && h.workers == 0 && h.until == 0 {
 		h.leavePlace()
 		delete(s.hosts, h.key)
 	}
@@ -116,9 +117,6 @@ func (h *host) push(e *entry) {
 	}
 	h.entries++
 	h.bytes += e.msg.size
-	if e.msg.hold != "" {
-		h.held++
-	}
 }
 
 // before finds the entry that a new one stands behind; nil: it is the first. That is nearly
@@ -174,9 +172,6 @@ func (h *host) remove(e *entry) {
 	e.prev, e.next = nil, nil
 	h.entries--
 	h.bytes -= e.msg.size
-	if e.msg.hold != "" {
-		h.held--
-	}
 }
 
 // unplace takes an entry out of the line or from among the waiting.
@@ -186,7 +181,7 @@ func (h *host) unplace(e *entry) {
 		e.ticket++
 		h.ready--
 	case waiting:
-		heap.Remove(&h.waiting, e.index)
+		heap.Remove(&h.waiting, int(e.index))
 	}
 	e.place = nowhere
 }
@@ -202,14 +197,14 @@ func (s *State) settle(e *entry) {
 	switch {
 	case !any:
 		h.unplace(e)
-	case at.IsZero():
+	case at == 0:
 		if e.place != ready {
 			h.unplace(e)
 			h.queue(e)
 		}
 	case e.place == waiting:
 		e.at = at
-		heap.Fix(&h.waiting, e.index)
+		heap.Fix(&h.waiting, int(e.index))
 	default:
 		h.unplace(e)
 		e.at, e.place = at, waiting
@@ -235,32 +230,41 @@ func (h *host) queue(e *entry) {
 	h.line = append(h.line, ticket{e, e.ticket})
 }
 
-// due is when an entry may be leased, zero for at any time, if it may at all.
-func (e *entry) due() (at time.Time, any bool) {
-	if e.leased || e.idle == 0 || e.msg.hold != "" {
+// isHeld says that nobody may touch any of an entry.
+func (e *entry) isHeld() bool { return e.open > 0 && (e.msg.held || e.kept == e.open) }
+
+// recount counts an entry that was held, or not, as what it is now.
+func (h *host) recount(e *entry, was bool) {
+	switch is := e.isHeld(); {
+	case is && !was:
+		h.held++
+	case was && !is:
+		h.held--
+	}
+}
+
+// due is when an entry may be leased, 0 for at any time, if it may at all.
+func (e *entry) due() (at instant, any bool) {
+	if e.leased || e.idle == 0 || e.isHeld() {
 		return at, false
 	}
-	for _, i := range e.rcpts {
-		r := &e.msg.rcpts[i]
-		if r.done || r.leased {
+	for _, r := range e.recipients {
+		if r.is(done | leased | held) {
 			continue
 		}
-		if !any || r.until.Before(at) {
-			at, any = r.until, true
+		if !any || r.time < at {
+			at, any = r.time, true
 		}
-		if at.IsZero() { // no time is before that: a message for thousands is not gone through for each
+		if at == 0 { // no time is before that: a message for thousands is not gone through for each
 			break
 		}
 	}
-	if e.until.After(at) {
-		at = e.until
-	}
-	return at, any
+	return max(at, e.until), any
 }
 
 // plan puts a host where it belongs: in line for a worker, waiting, or nowhere.
 func (s *State) plan(h *host) {
-	var at time.Time
+	var at instant
 	want := false
 	switch {
 	case h.ready > 0:
@@ -268,17 +272,17 @@ func (s *State) plan(h *host) {
 	case len(h.waiting) > 0 && h.workers == 0:
 		at, want = h.waiting[0].at, true
 	}
-	if want && h.delay.Until.After(at) {
-		at = h.delay.Until
+	if want && h.until > at {
+		at = h.until
 	}
-	if !want && h.entries == 0 && h.workers == 0 && !h.delay.Until.IsZero() {
-		at, want = h.delay.Until, true // so that somebody forgets it then
+	if !want && h.entries == 0 && h.workers == 0 && h.until != 0 {
+		at, want = h.until, true // so that somebody forgets it then
 	}
 	m := h.module
 	switch {
 	case !want:
 		h.leavePlace()
-	case at.IsZero():
+	case at == 0:
 		if h.place != ready {
 			h.leavePlace()
 			m.queue(h)
@@ -296,7 +300,7 @@ func (s *State) plan(h *host) {
 // allowed is how many workers a host queue may have: more only as its line grows,
 // and one as long as the last attempt has failed.
 func (h *host) allowed() int {
-	if !h.delay.Until.IsZero() {
+	if h.until != 0 {
 		return 1
 	}
 	return min(h.module.limits.QueueChannels, 1+h.ready/perChannel)
@@ -321,8 +325,8 @@ func (m *module) queue(h *host) {
 	m.line = append(m.line, turn{h, h.ticket})
 }
 
-// first takes the first host out of the line, or returns nil.
-func (m *module) first() *host {
+// next takes the first host out of the line, or returns nil.
+func (m *module) next() *host {
 	for len(m.line) > 0 {
 		t := m.line[0]
 		m.line[0].h, m.line = nil, m.line[1:]
@@ -339,7 +343,7 @@ func (m *module) first() *host {
 // queues whose delay is over and that hold nothing: their standing delay may go.
 func (s *State) Take(name string, now time.Time) (k Key, idle []Key, ok bool) {
 	m := s.module(name)
-	for len(m.waiting) > 0 && !m.waiting[0].at.After(now) {
+	for len(m.waiting) > 0 && m.waiting[0].at <= s.in(now) {
 		h := heap.Pop(&m.waiting).(*host)
 		if h.place = nowhere; h.entries == 0 && h.workers == 0 {
 			idle = append(idle, h.key)
@@ -350,7 +354,7 @@ func (s *State) Take(name string, now time.Time) (k Key, idle []Key, ok bool) {
 	if m.ready == 0 || m.workers >= m.limits.Channels {
 		return Key{}, idle, false
 	}
-	h := m.first()
+	h := m.next()
 	h.workers++
 	m.workers++
 	s.plan(h)
@@ -383,18 +387,26 @@ func (s *State) Wake() (at time.Time, any bool) {
 		if m.ready > 0 {
 			return time.Time{}, true
 		}
-		if len(m.waiting) > 0 && (!any || m.waiting[0].at.Before(at)) {
-			at, any = m.waiting[0].at, true
+		if first := m.first(); first != 0 && (!any || s.out(first).Before(at)) {
+			at, any = s.out(first), true
 		}
 	}
 	return at, any
+}
+
+// first is when the first host of those that wait is due, or 0.
+func (m *module) first() instant {
+	if len(m.waiting) == 0 {
+		return 0
+	}
+	return m.waiting[0].at
 }
 
 // Delay makes the delay of a whole host queue true (chapter: a Module can delay an
 // entire queue). A zero Until takes it back.
 func (s *State) Delay(d fact.Delay) {
 	h := s.host(Key{d.Module, d.Queue})
-	h.delay = d
+	h.delay, h.until = d, s.in(d.Until)
 	s.plan(h)
 	s.drop(h)
 }
@@ -402,8 +414,10 @@ func (s *State) Delay(d fact.Delay) {
 // Delayed returns the delay of a host queue, as long as it was not taken back. It
 // may be over.
 func (s *State) Delayed(k Key) (fact.Delay, bool) {
-	if h := s.hosts[k]; h != nil && !h.delay.Until.IsZero() {
-		return h.delay, true
+	if h := s.hosts[k]; h != nil && h.until != 0 {
+		d := h.delay
+		d.Until = s.out(h.until)
+		return d, true
 	}
 	return fact.Delay{}, false
 }
@@ -411,14 +425,14 @@ func (s *State) Delayed(k Key) (fact.Delay, bool) {
 type waitHeap []*entry
 
 func (w waitHeap) Len() int           { return len(w) }
-func (w waitHeap) Less(i, j int) bool { return w[i].at.Before(w[j].at) }
+func (w waitHeap) Less(i, j int) bool { return w[i].at < w[j].at }
 func (w waitHeap) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
-	w[i].index, w[j].index = i, j
+	w[i].index, w[j].index = int32(i), int32(j)
 }
 func (w *waitHeap) Push(x any) {
 	e := x.(*entry)
-	e.index = len(*w)
+	e.index = int32(len(*w))
 	*w = append(*w, e)
 }
 func (w *waitHeap) Pop() any {
@@ -434,8 +448,8 @@ type hostHeap []*host
 
 func (w hostHeap) Len() int { return len(w) }
 func (w hostHeap) Less(i, j int) bool {
-	if c := w[i].at.Compare(w[j].at); c != 0 {
-		return c < 0
+	if w[i].at != w[j].at {
+		return w[i].at < w[j].at
 	}
 	return cmp.Less(w[i].key.Queue, w[j].key.Queue)
 }
@@ -461,14 +475,14 @@ func (w *hostHeap) Pop() any {
 type laterHeap []*message
 
 func (w laterHeap) Len() int           { return len(w) }
-func (w laterHeap) Less(i, j int) bool { return w[i].reportAt.Before(w[j].reportAt) }
+func (w laterHeap) Less(i, j int) bool { return w[i].reportAt < w[j].reportAt }
 func (w laterHeap) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
-	w[i].index, w[j].index = i, j
+	w[i].index, w[j].index = int32(i), int32(j)
 }
 func (w *laterHeap) Push(x any) {
 	m := x.(*message)
-	m.index = len(*w)
+	m.index = int32(len(*w))
 	*w = append(*w, m)
 }
 func (w *laterHeap) Pop() any {

@@ -22,10 +22,11 @@ type Lease struct {
 // Lease hands out the next message of a host queue.
 func (s *State) Lease(k Key, now time.Time) (l Lease, ok bool) {
 	h := s.hosts[k]
-	if h == nil || h.delay.Until.After(now) {
+	at := s.in(now)
+	if h == nil || h.until > at {
 		return Lease{}, false
 	}
-	for len(h.waiting) > 0 && !h.waiting[0].at.After(now) {
+	for len(h.waiting) > 0 && h.waiting[0].at <= at {
 		e := heap.Pop(&h.waiting).(*entry)
 		h.queue(e)
 	}
@@ -38,11 +39,12 @@ func (s *State) Lease(k Key, now time.Time) (l Lease, ok bool) {
 		e := t.e
 		h.unplace(e)
 		m := e.msg
-		l = Lease{Key: k, ID: m.id, Envelope: m.env, Size: m.size, Repeated: m.repeated}
-		for _, i := range e.rcpts {
-			if r := &m.rcpts[i]; !r.done && !r.leased && !r.until.After(now) {
+		l = Lease{Key: k, ID: m.id, Size: m.size, Repeated: m.repeated}
+		l.Envelope, _ = m.packed.unpack(len(m.rcpts))
+		for i, r := range e.recipients {
+			if !r.is(done|leased|held) && r.time <= at {
 				r.take(true)
-				l.Rcpts, l.To = append(l.Rcpts, int(i)), append(l.To, r.to)
+				l.Rcpts, l.To = append(l.Rcpts, i), append(l.To, r.to(l.Envelope.Recipients[i].Address))
 			}
 		}
 		if len(l.Rcpts) > 0 {
@@ -54,16 +56,24 @@ func (s *State) Lease(k Key, now time.Time) (l Lease, ok bool) {
 	return Lease{}, false
 }
 
+// to is where a recipient goes, who was submitted as an address.
+func (r *recipient) to(submitted mail.Address) mail.Address {
+	if r.routed != nil {
+		return *r.routed
+	}
+	return submitted
+}
+
 // Return ends a lease. What is not done is due again when its delays are over.
 func (s *State) Return(l Lease) {
-	m := s.messages[l.ID]
+	m := s.message(l.ID)
 	if m == nil {
 		return
 	}
 	for _, i := range l.Rcpts {
 		m.rcpts[i].take(false)
 	}
-	if e := m.rcpts[l.Rcpts[0]].entry; e != nil {
+	if e := m.rcpts[l.Rcpts[0]].in(); e != nil {
 		e.leased = false
 		if e.open > 0 {
 			s.settle(e)
@@ -74,9 +84,9 @@ func (s *State) Return(l Lease) {
 // Pause keeps a message from its module for a while; it is no attempt, and a
 // restart forgets it.
 func (s *State) Pause(k Key, id mail.ID, until time.Time) {
-	if m := s.messages[id]; m != nil {
+	if m := s.message(id); m != nil {
 		if e := m.entry(k); e != nil {
-			e.until = until
+			e.until = s.in(until)
 			s.settle(e)
 		}
 	}
@@ -85,12 +95,12 @@ func (s *State) Pause(k Key, id mail.ID, until time.Time) {
 // Attempts returns how many attempts have failed so far, of a recipient alone and
 // of its message in its queue.
 func (s *State) Attempts(id mail.ID, rcpt int) (own, message int) {
-	m := s.messages[id]
+	m := s.message(id)
 	if m == nil {
 		return 0, 0
 	}
 	r := m.rcpt(rcpt)
-	if r == nil || r.entry == nil {
+	if r == nil || r.in() == nil {
 		return 0, 0
 	}
 	return int(r.attempts), int(r.entry.attempts)

@@ -30,24 +30,26 @@ type Done struct {
 }
 
 // reportLater puts a message, one of whose recipients is done, where the Dequeuer
-// finds it: at once when it was the last, else after the Reporting Delay.
-func (s *State) reportLater(m *message, at time.Time) {
+// finds it: at once when it was the last, else after the Reporting Delay. As long as some
+// are in the trash, none is the last.
+func (s *State) reportLater(m *message, at instant) {
 	if m.report == working || m.report == ready {
 		return
 	}
-	if m.left == 0 {
+	unsaid := func() bool {
+		return slices.ContainsFunc(m.rcpts, func(r recipient) bool { return r.is(wanted) && !r.is(reported) })
+	}
+	switch {
+	case m.left == 0 && (m.trashed == 0 || unsaid()):
 		if m.index >= 0 {
-			heap.Remove(&s.later, m.index)
+			heap.Remove(&s.later, int(m.index))
 		}
 		m.report = ready
 		s.now = append(s.now, m)
-		return
+	case m.left > 0 && m.report != waiting && unsaid():
+		m.reportAt, m.report = at+instant(s.ReportingDelay), waiting
+		heap.Push(&s.later, m)
 	}
-	if m.report == waiting || !slices.ContainsFunc(m.rcpts, func(r recipient) bool { return r.wanted && !r.reported }) {
-		return
-	}
-	m.reportAt, m.report = at.Add(s.ReportingDelay), waiting
-	heap.Push(&s.later, m)
 }
 
 // TakeReport hands the next message to the Dequeuer, until ReturnReport.
@@ -60,28 +62,31 @@ func (s *State) TakeReport(now time.Time) (Report, bool) {
 		s.now[0], s.now = nil, s.now[1:]
 	}
 	if m == nil {
-		if len(s.later) == 0 || s.later[0].reportAt.After(now) {
+		if len(s.later) == 0 || s.later[0].reportAt > s.in(now) {
 			return Report{}, false
 		}
 		m = heap.Pop(&s.later).(*message)
 	}
 	m.report = working
-	r := Report{ID: m.id, Envelope: m.env, Subject: m.subject, Size: m.size, Last: m.left == 0}
+	r := Report{ID: m.id, Size: m.size, Last: m.left == 0 && m.trashed == 0}
+	r.Envelope, r.Subject = m.packed.unpack(len(m.rcpts))
 	for i := range m.rcpts {
-		if rc := &m.rcpts[i]; rc.done && !rc.reported {
-			r.Done = append(r.Done, rc.view(i))
+		if rc := &m.rcpts[i]; rc.is(done) && !rc.is(reported|trashed) {
+			r.Done = append(r.Done, s.outcome(m, i, r.Envelope.Recipients[i].Address))
 		}
 	}
 	return r, true
 }
 
-func (r *recipient) view(i int) Done {
-	d := Done{Rcpt: i, To: r.to, At: r.at, Wanted: r.wanted, Person: r.person}
+// outcome is what became of a recipient who was submitted as an address.
+func (s *State) outcome(m *message, i int, submitted mail.Address) Done {
+	r := &m.rcpts[i]
+	d := Done{Rcpt: i, To: r.to(submitted), At: s.out(r.time), Wanted: r.is(wanted), Person: r.is(person)}
 	if r.last != nil {
 		d.Result = *r.last
 	}
-	if r.entry != nil {
-		d.Key = r.entry.host.key
+	if e := r.in(); e != nil {
+		d.Key = e.host.key
 	}
 	return d
 }
@@ -89,13 +94,13 @@ func (r *recipient) view(i int) Done {
 // ReturnReport takes a message back from the Dequeuer; again, if it could do
 // nothing, is when it shall look once more.
 func (s *State) ReturnReport(id mail.ID, again time.Time) {
-	m := s.messages[id]
+	m := s.message(id)
 	if m == nil {
 		return
 	}
 	m.report = nowhere
 	if !again.IsZero() {
-		m.reportAt, m.report = again, waiting
+		m.reportAt, m.report = s.in(again), waiting
 		heap.Push(&s.later, m)
 		return
 	}
@@ -108,16 +113,16 @@ func (s *State) ReportWake() (at time.Time, any bool) {
 		return time.Time{}, true
 	}
 	if len(s.later) > 0 {
-		return s.later[0].reportAt, true
+		return s.out(s.later[0].reportAt), true
 	}
 	return time.Time{}, false
 }
 
 // Result returns what became of a recipient.
 func (s *State) Result(id mail.ID, rcpt int) (Done, bool) {
-	if m := s.messages[id]; m != nil {
-		if r := m.rcpt(rcpt); r != nil && r.done {
-			return r.view(rcpt), true
+	if m := s.message(id); m != nil {
+		if r := m.rcpt(rcpt); r != nil && r.is(done) {
+			return s.outcome(m, rcpt, s.submitted(m, rcpt).Address), true
 		}
 	}
 	return Done{}, false

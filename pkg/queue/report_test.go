@@ -54,7 +54,6 @@ func TestWhoWantsToHear(t *testing.T) {
 		{"NOTIFY=DELAY", func(e *mail.Envelope) { e.Recipients[0].Notify = mail.NotifyDelay }, fact.Settled{Result: mail.Result{Action: mail.Failed}}, false},
 		{"NOTIFY=FAILURE", func(e *mail.Envelope) { e.Recipients[0].Notify = mail.NotifyFailure }, fact.Settled{Result: mail.Result{Action: mail.Failed}}, true},
 		{"rejected", func(*mail.Envelope) {}, fact.Rejected{Report: true}, true},
-		{"rejected, Suppress Failed Delivery Reports", func(*mail.Envelope) {}, fact.Rejected{}, false},
 	} {
 		s, env := New(), envelope(1)
 		tt.change(env)

@@ -1,10 +1,12 @@
 package queue
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/selection"
 )
 
 // A Row is one recipient of one message. Rows are ordered by id, then recipient.
@@ -13,106 +15,196 @@ type Row struct {
 	Rcpt int
 }
 
-// A Selection is what one lists or acts on: recipients that are not done. All
-// conditions must hold; of several values one must; those that are empty hold. The
-// empty Selection lists everything; one who acts must say All.
-type Selection struct {
-	All     bool
-	Modules []string
-	Queues  []string
-	States  []Status // of the recipient, or of the host queue where those are listed
-	IDs     []mail.ID
+func (r Row) compare(other Row) int {
+	return cmp.Or(cmp.Compare(r.ID, other.ID), cmp.Compare(r.Rcpt, other.Rcpt))
 }
 
-// Empty says that the selection names nothing: an act refuses it.
-func (s Selection) Empty() bool {
-	return !s.All && len(s.Modules) == 0 && len(s.Queues) == 0 && len(s.States) == 0 && len(s.IDs) == 0
+// A subject is a recipient as a selection sees it.
+type subject struct {
+	s    *State
+	m    *message
+	i    int
+	now  time.Time
+	face face // of m, if it has been read
+	read bool
 }
 
-// Matches says whether a host queue is of the selection, as far as that names one.
-func (s Selection) Matches(k Key) bool {
-	return (len(s.Modules) == 0 || slices.Contains(s.Modules, k.Module)) &&
-		(len(s.Queues) == 0 || slices.Contains(s.Queues, k.Queue))
-}
-
-// Whole says whether the selection is of host queues as a whole.
-func (s Selection) Whole() bool { return len(s.IDs) == 0 }
-
-func (s Selection) matches(m *message, i int, now time.Time) bool {
+// matches says whether a recipient is in a host queue and of a selection; nil: everything.
+func (s *State) matches(sel *selection.Selection, m *message, i int, now time.Time) (bool, error) {
 	r := &m.rcpts[i]
-	return !r.done && r.entry != nil && s.Matches(r.entry.host.key) &&
-		(len(s.States) == 0 || slices.Contains(s.States, m.status(i, now)))
+	if e := r.in(); r.is(done) || e == nil {
+		return false, nil
+	} else if sel == nil {
+		return true, nil
+	} else if !sel.MayMatch(e.host.key.Module, e.host.key.Queue) {
+		return false, nil
+	}
+	return sel.Matches(s.look(m, i, now), now)
 }
+
+// look is a recipient as a selection sees it, until the next look.
+func (s *State) look(m *message, i int, now time.Time) *subject {
+	v := &s.subject
+	if v.m != m {
+		*v = subject{s: s, m: m}
+	}
+	v.i, v.now = i, now
+	return v
+}
+
+func (v *subject) front() *face {
+	if !v.read {
+		v.face, _ = v.m.packed.face()
+		v.read = true
+	}
+	return &v.face
+}
+
+func (v *subject) ID() mail.ID             { return v.m.id }
+func (v *subject) Module() string          { return v.m.rcpts[v.i].entry.host.key.Module }
+func (v *subject) Queue() string           { return v.m.rcpts[v.i].entry.host.key.Queue }
+func (v *subject) State() string           { return v.s.status(v.m, v.i, v.now).Word() }
+func (v *subject) Sender() mail.Address    { return v.front().sender }
+func (v *subject) Recipient() mail.Address { return v.s.submitted(v.m, v.i).Address }
+func (v *subject) Auth() string            { return v.front().auth }
+func (v *subject) Source() string          { return v.front().source.String() }
+func (v *subject) Submitted() time.Time    { return v.front().submitted }
+func (v *subject) Size() int64             { return v.m.size }
+func (v *subject) Attempts() int           { return v.m.rcpts[v.i].tries() }
+func (v *subject) Error() string           { return v.m.rcpts[v.i].trouble().String() }
+func (v *subject) Subject() string         { return v.front().subject }
 
 // after returns the messages of the selection among the next limit ids behind one,
 // where to go on, and whether to. What comes into the queue meanwhile is not passed
 // over.
-func (s *State) after(sel Selection, id mail.ID, limit int) (all []*message, last mail.ID, more bool) {
-	s.merge()
-	ids := s.order
-	if len(sel.IDs) > 0 {
-		ids = sel.IDs
-		if !slices.IsSorted(ids) {
-			ids = slices.Sorted(slices.Values(ids))
-		}
-	}
-	at, found := slices.BinarySearch(ids, id)
-	for ; found && at < len(ids) && ids[at] == id; at++ { // an id may be named twice
-	}
+func (s *State) after(sel *selection.Selection, id mail.ID, limit int) (all []*message, last mail.ID, more bool) {
 	last = id
+	if sel == nil || sel.IDs() == nil {
+		for next, m := range s.messages.After(id) {
+			if len(all) == limit {
+				return all, last, true
+			}
+			all, last = append(all, m), next
+		}
+		return all, last, false
+	}
+	ids := sel.IDs()
+	at, found := slices.BinarySearch(ids, id)
+	if found {
+		at++
+	}
 	for n := 0; at < len(ids); at, n = at+1, n+1 {
 		if n == limit {
 			return all, last, true
 		}
 		last = ids[at]
-		if m := s.messages[ids[at]]; m != nil && (len(all) == 0 || all[len(all)-1] != m) {
+		if m := s.message(ids[at]); m != nil {
 			all = append(all, m)
 		}
 	}
 	return all, last, false
 }
 
-// LeaseRows takes the rows of a selection whose message is behind an id, of a
-// limited number of messages, into the hands of an act: no module is handed them
-// until ReturnRow. Busy ones are Processing, and are not taken. last is where to go
-// on; more says whether to.
-func (s *State) LeaseRows(sel Selection, after mail.ID, limit int, now time.Time) (free, busy []Row, last mail.ID, more bool) {
+// Each does something with the recipients of a selection among the next limit messages
+// behind an id, and with how old each is; what it is given counts during the call alone.
+// Go on with last as long as there is more. An error is that of the expression.
+func (s *State) Each(sel *selection.Selection, after mail.ID, limit int, now time.Time,
+	do func(who selection.Subject, age time.Duration)) (last mail.ID, more bool, err error) {
 	all, last, more := s.after(sel, after, limit)
 	for _, m := range all {
 		for i := range m.rcpts {
-			if !sel.matches(m, i, now) {
-				continue
+			ok, err := s.matches(sel, m, i, now)
+			if err != nil {
+				return last, false, err
 			}
-			r := &m.rcpts[i]
-			if r.leased {
-				busy = append(busy, Row{m.id, i})
-				continue
+			if ok {
+				v := s.look(m, i, now)
+				do(v, s.Age(m.id, v.Submitted(), now))
 			}
-			r.take(true)
-			free = append(free, Row{m.id, i})
 		}
 	}
-	return free, busy, last, more
+	return last, more, nil
+}
+
+// A Choice is what a step through the rows of a selection has found.
+type Choice struct {
+	Free     []Row   // taken
+	Busy     []Row   // Processing: not taken
+	Messages int     // that these are of
+	Last     mail.ID // where to go on
+	More     bool    // whether to
+}
+
+// LeaseRows takes the rows of a selection whose message is behind an id, of a
+// limited number of messages, into the hands of an act: no module is handed them
+// until ReturnRow. Those of most messages that the selection names at most, or, if
+// that is below zero, of all. An error is that of its expression, and nothing is taken.
+func (s *State) LeaseRows(sel *selection.Selection, after mail.ID, limit, most int, now time.Time) (c Choice, err error) {
+	var all []*message
+	all, c.Last, c.More = s.after(sel, after, limit)
+	for _, m := range all {
+		found := false
+		for i := range m.rcpts {
+			ok, err := s.matches(sel, m, i, now)
+			if err != nil {
+				return Choice{}, err
+			}
+			if !ok {
+				continue
+			}
+			if !found && most == 0 {
+				c.Last, c.More = m.id, false
+				s.takeRows(c.Free)
+				return c, nil
+			}
+			found = true
+			if m.rcpts[i].is(leased) {
+				c.Busy = append(c.Busy, Row{m.id, i})
+			} else {
+				c.Free = append(c.Free, Row{m.id, i})
+			}
+		}
+		if found {
+			c.Messages, most = c.Messages+1, most-1
+		}
+	}
+	s.takeRows(c.Free)
+	return c, nil
+}
+
+func (s *State) takeRows(rows []Row) {
+	for _, row := range rows {
+		s.message(row.ID).rcpts[row.Rcpt].take(true)
+	}
 }
 
 // ReturnRow ends what LeaseRows began.
 func (s *State) ReturnRow(row Row) {
-	m := s.messages[row.ID]
+	m := s.message(row.ID)
 	if m == nil {
 		return
 	}
 	r := &m.rcpts[row.Rcpt]
-	if r.take(false); !r.done {
-		s.settle(r.entry)
+	if r.take(false); !r.is(done) {
+		s.settle(r.in())
 	}
 }
 
-// HasDelay says whether a row has a delay of its own, or its message in its queue.
-func (s *State) HasDelay(row Row) bool {
-	m := s.messages[row.ID]
-	if m == nil {
-		return false
+// A Wait is what a recipient waits for.
+type Wait struct {
+	Key
+	Held    bool // a person
+	Delayed bool // it has a delay of its own, or its message in its queue
+	Queue   bool // its host queue is delayed
+}
+
+// Waits returns what a row waits for; false: it is in no host queue.
+func (s *State) Waits(row Row, now time.Time) (w Wait, ok bool) {
+	m := s.message(row.ID)
+	if m == nil || m.rcpt(row.Rcpt) == nil || m.rcpts[row.Rcpt].in() == nil || m.rcpts[row.Rcpt].is(done) {
+		return w, false
 	}
-	r := &m.rcpts[row.Rcpt]
-	return !r.until.IsZero() || r.entry != nil && !r.entry.until.IsZero()
+	r, at := &m.rcpts[row.Rcpt], s.in(now)
+	return Wait{Key: r.entry.host.key, Held: m.held || r.is(held), Delayed: m.delayed(row.Rcpt, at) != 0,
+		Queue: r.entry.host.until > at}, true
 }

@@ -14,10 +14,10 @@ package queue
 
 import (
 	"container/heap"
-	"slices"
 	"time"
 
 	"cgq/pkg/fact"
+	"cgq/pkg/idmap"
 	"cgq/pkg/mail"
 )
 
@@ -27,52 +27,84 @@ type Key struct{ Module, Queue string }
 // String is the form that the log has: SMTP(example.com).
 func (k Key) String() string { return k.Module + "(" + k.Queue + ")" }
 
+// What follows is small on purpose: of a message with one recipient message, entry
+// and recipient are 208 bytes, and lie together.
+
 // A recipient is one address of a message.
 type recipient struct {
-	to       mail.Address // as routed
 	entry    *entry
-	until    time.Time    // its own delay
-	at       time.Time    // of the last result
-	last     *mail.Result // nil: none
-	attempts int32
-	leased   bool // Processing, or in the hands of an act
-	done     bool
-	wanted   bool // done, and somebody wants to be told
-	reported bool
-	person   bool // a person has rejected it
+	routed   *mail.Address // where it goes; nil: to the address as submitted
+	last     *mail.Result  // nil: none
+	time     instant       // how long it waits for itself; when it is done, of the result
+	next     int32         // the next recipient of the entry; 0: none
+	attempts uint16        // more are not counted
+	flags    flags
 }
+
+// flags are what is true of a recipient.
+type flags uint16
+
+const (
+	leased      flags  = 1 << iota // Processing, or in the hands of an act
+	done                           // it has left its host queue
+	wanted                         // done, and somebody wants to be told
+	reported                       //
+	person                         // a person has rejected it
+	trashed                        // done by a person, who may undo it
+	held                           // a hold has it
+	notifyShift = iota             // and behind these its mail.Notify
+)
+
+func (r *recipient) is(f flags) bool { return r.flags&f != 0 }
+
+func (r *recipient) set(f flags, on bool) {
+	if r.flags &^= f; on {
+		r.flags |= f
+	}
+}
+
+func (r *recipient) notify() mail.Notify { return mail.Notify(r.flags >> notifyShift) }
 
 // A message is in the queue until Gone.
 type message struct {
 	id       mail.ID
-	env      *mail.Envelope
-	subject  string
-	hold     string // why nobody may touch it
+	packed   packed
 	size     int64
 	rcpts    []recipient
-	left     int       // recipients not done
-	reportAt time.Time // when the Dequeuer shall look at it
-	index    int       // in State.later; -1: not there
+	reportAt instant // when the Dequeuer shall look at it
+	left     int32   // recipients not done
+	trashed  int32   // of the others, those in the trash
+	index    int32   // in State.later; -1: not there
 	report   where
+	held     bool // nobody may touch it; State.reasons says why
 	repeated bool
+	null     bool // the return path is
 }
 
 // An entry is a message in one host queue.
 type entry struct {
-	msg        *message
-	host       *host
-	rcpts      []int32
-	until      time.Time // delay of the message in this queue
-	at         time.Time // when it is due, while it waits
-	last       *mail.Result
-	attempts   int32
-	open       int32  // recipients not done
-	idle       int32  // of them, those in nobody's hands
-	ticket     uint32 // of its place among the ready
-	index      int    // in host.waiting
-	prev, next *entry // in order of arrival
-	place      where
-	leased     bool
+	msg         *message
+	host        *host
+	prev, next  *entry       // in order of arrival
+	last        *mail.Result // nil: none
+	until       instant      // delay of the message in this queue
+	at          instant      // when it is due, while it waits
+	first, tail int32        // its recipients, in order of the envelope
+	open        int32        // recipients not done
+	idle        int32        // of them, those in nobody's hands
+	kept        int32        // of the open ones, those that a hold has
+	ticket      uint32       // of its place among the ready
+	index       int32        // in host.waiting
+	attempts    uint16
+	place       where
+	leased      bool
+}
+
+// A lone message has one recipient, as most have.
+type lone struct {
+	message
+	entry entry
+	rcpt  [1]recipient
 }
 
 // where something stands.
@@ -91,9 +123,13 @@ type State struct {
 	// (chapter: Reporting Delay).
 	ReportingDelay time.Duration
 
-	messages map[mail.ID]*message
-	order    []mail.ID // sorted; some have gone
-	late     []mail.ID // to be merged into it: a start finds old ones after new ones
+	clock
+	reading  reading
+	subject  subject // what is looked at; its memory is used again
+	messages idmap.Map[*message]
+	reasons  map[mail.ID]string // why messages are held
+	holds    holds
+	trash    trash
 	hosts    map[Key]*host
 	modules  map[string]*module
 	now      []*message // chapter: a DSN is generated immediately after the last recipient
@@ -102,7 +138,8 @@ type State struct {
 
 // New returns an empty queue.
 func New() *State {
-	return &State{messages: map[mail.ID]*message{}, hosts: map[Key]*host{}, modules: map[string]*module{}}
+	return &State{hosts: map[Key]*host{}, modules: map[string]*module{}, reasons: map[mail.ID]string{},
+		holds: holds{rows: map[Row][]uint64{}}, trash: trash{batches: map[uint64]*batch{}}}
 }
 
 // A New message is what the queue has to know of one.
@@ -118,86 +155,83 @@ type Message struct {
 // Add puts a message into the queue; its facts follow. A message that is there
 // already stays as it is.
 func (s *State) Add(n Message) {
-	if s.messages[n.ID] != nil {
+	if s.message(n.ID) != nil {
 		return
 	}
-	m := &message{id: n.ID, env: n.Envelope, subject: n.Subject, hold: n.Hold, size: n.Size, repeated: n.Repeated,
-		rcpts: make([]recipient, len(n.Envelope.Recipients)), left: len(n.Envelope.Recipients), index: -1}
+	m := newMessage(len(n.Envelope.Recipients))
+	m.id, m.packed, m.size, m.repeated, m.null = n.ID, pack(n.Envelope, n.Subject), n.Size, n.Repeated, n.Envelope.ReturnPath.IsZero()
+	if m.held = n.Hold != ""; m.held {
+		s.reasons[n.ID] = n.Hold
+	}
 	for i, r := range n.Envelope.Recipients {
-		m.rcpts[i].to = r.Address
+		m.rcpts[i].flags = flags(r.Notify) << notifyShift
 	}
-	s.messages[n.ID] = m
-	if last := len(s.order) - 1; last < 0 || s.order[last] < n.ID {
-		s.order = append(s.order, n.ID)
-		return
-	}
-	if s.late = append(s.late, n.ID); len(s.late) >= lateBatch {
-		s.merge()
-	}
+	s.messages.Set(n.ID, m)
 }
 
-// lateBatch is how many late ids are merged at once: each merge moves all that are newer.
-const lateBatch = 4096
+func newMessage(recipients int) (m *message) {
+	if recipients == 1 {
+		l := &lone{}
+		m, l.rcpts = &l.message, l.rcpt[:]
+		l.rcpt[0].entry = &l.entry // as long as entry.host is nil, it is nowhere
+	} else {
+		m = &message{rcpts: make([]recipient, recipients)}
+	}
+	m.left, m.index = int32(recipients), -1
+	return m
+}
 
-// merge puts the late ids to their places.
-func (s *State) merge() {
-	if len(s.late) == 0 {
-		return
-	}
-	slices.Sort(s.late)
-	i, j := len(s.order)-1, len(s.late)-1
-	s.order = append(s.order, s.late...)
-	for k := len(s.order) - 1; j >= 0; k-- {
-		if i >= 0 && s.order[i] > s.late[j] {
-			s.order[k], i = s.order[i], i-1
-		} else {
-			s.order[k], j = s.late[j], j-1
-		}
-	}
-	s.order, s.late = slices.Compact(s.order), s.late[:0] // one that went and came back
+func (s *State) message(id mail.ID) *message {
+	m, _ := s.messages.Get(id)
+	return m
 }
 
 // Apply makes a fact true. It is total: a fact about something that is not there,
 // or that is true already, changes nothing.
 func (s *State) Apply(id mail.ID, f fact.Fact) {
-	m := s.messages[id]
+	m := s.message(id)
 	if m == nil {
 		return
 	}
 	switch f := f.(type) {
 	case fact.Routed:
-		if r := m.rcpt(f.Rcpt); r != nil && r.entry == nil && !r.done {
+		if r := m.rcpt(f.Rcpt); r != nil && r.in() == nil && !r.is(done) {
 			s.enter(m, f)
 		}
+	case fact.Rerouted:
+		s.reroute(m, f)
 	case fact.Tried:
-		if r := m.rcpt(f.Rcpt); r != nil && !r.done {
-			r.until, r.at, r.attempts, r.last = f.Until, f.At, int32(f.Attempts), &f.Result
-			s.settle(r.entry)
+		if r := m.rcpt(f.Rcpt); r != nil && !r.is(done) {
+			r.time, r.attempts, r.last = s.in(f.Until), count(f.Attempts), &f.Result
+			s.settle(r.in())
 		}
 	case fact.Suspended:
 		if e := m.entry(Key{f.Module, f.Queue}); e != nil {
-			e.until, e.attempts, e.last = f.Until, int32(f.Attempts), &f.Result
+			e.until, e.attempts, e.last = s.in(f.Until), count(f.Attempts), &f.Result
 			s.settle(e)
 		}
 	case fact.Settled:
 		s.done(m, f.Rcpt, f.At, f.Result, true)
 	case fact.Rejected:
-		if r := m.rcpt(f.Rcpt); r != nil && !r.done {
-			r.person = true
-		}
-		s.done(m, f.Rcpt, f.At, rejection(f), f.Report)
+		s.reject(m, f)
+	case fact.Undone:
+		s.undo(m, f)
+	case fact.Purged:
+		s.purge(m, f)
+	case fact.Held:
+		s.hold(m, f)
 	case fact.Freed:
-		if r := m.rcpt(f.Rcpt); r != nil && !r.done {
-			r.until = time.Time{}
-			if r.entry != nil {
-				r.entry.until = time.Time{}
+		if r := m.rcpt(f.Rcpt); r != nil && !r.is(done) {
+			r.time = s.in(f.Until)
+			if e := r.in(); e != nil {
+				e.until = 0
+				s.settle(e)
 			}
-			s.settle(r.entry)
 		}
 	case fact.Reported:
 		for _, i := range f.Rcpts {
 			if r := m.rcpt(i); r != nil {
-				r.reported = true
+				r.set(reported, true)
 			}
 		}
 	case fact.Gone:
@@ -205,10 +239,8 @@ func (s *State) Apply(id mail.ID, f fact.Fact) {
 	}
 }
 
-// rejection is the result of a recipient that a person has rejected.
-func rejection(f fact.Rejected) mail.Result {
-	return mail.Result{Action: mail.Failed, Status: mail.Status{5, 7, 1}, Text: f.Text}
-}
+// count is as much of a number of attempts as is kept.
+func count(n int) uint16 { return uint16(min(max(n, 0), 1<<16-1)) }
 
 func (m *message) rcpt(i int) *recipient {
 	if i < 0 || i >= len(m.rcpts) {
@@ -217,16 +249,24 @@ func (m *message) rcpt(i int) *recipient {
 	return &m.rcpts[i]
 }
 
+// in is the entry that a recipient is, or was, of; nil: it never was routed.
+func (r *recipient) in() *entry {
+	if r.entry == nil || r.entry.host == nil {
+		return nil
+	}
+	return r.entry
+}
+
 // take puts a recipient into somebody's hands, or takes it back.
-func (r *recipient) take(leased bool) {
-	if r.leased == leased {
+func (r *recipient) take(on bool) {
+	if r.is(leased) == on {
 		return
 	}
-	r.leased = leased
-	if r.entry == nil || r.done {
+	r.set(leased, on)
+	if r.in() == nil || r.is(done) {
 		return
 	}
-	if leased {
+	if on {
 		r.entry.idle--
 	} else {
 		r.entry.idle++
@@ -236,7 +276,7 @@ func (r *recipient) take(leased bool) {
 // entry returns the message's entry in a host queue, or nil.
 func (m *message) entry(k Key) *entry {
 	for i := range m.rcpts {
-		if e := m.rcpts[i].entry; e != nil && e.host.key == k {
+		if e := m.rcpts[i].in(); e != nil && e.host.key == k && e.open > 0 {
 			return e
 		}
 	}
@@ -246,52 +286,115 @@ func (m *message) entry(k Key) *entry {
 // enter puts a recipient into a host queue.
 func (s *State) enter(m *message, f fact.Routed) {
 	h := s.host(Key{f.Module, f.Queue})
+	r := &m.rcpts[f.Rcpt]
 	e := m.entry(h.key)
 	if e == nil {
-		e = &entry{msg: m, host: h, index: -1}
+		if e = r.entry; e == nil || e.host != nil { // else it is that of a lone message
+			e = &entry{}
+		}
+		*e = entry{msg: m, host: h, index: -1, first: int32(f.Rcpt), tail: int32(f.Rcpt)}
 		h.push(e)
+	} else {
+		e.insert(int32(f.Rcpt))
 	}
-	e.rcpts = append(e.rcpts, int32(f.Rcpt))
+	r.entry, r.routed = e, nil
+	if s.submitted(m, f.Rcpt).Address != f.Address {
+		r.routed = &f.Address
+	}
+	r.set(held, s.holding(m, f.Rcpt))
+	was := e.isHeld()
 	e.open++
 	e.idle++
+	if r.is(held) {
+		e.kept++
+	}
+	h.recount(e, was)
 	h.rcpts++
-	r := &m.rcpts[f.Rcpt]
-	r.entry, r.to = e, f.Address
 	s.settle(e)
+}
+
+// insert puts a recipient among those of an entry, at its place.
+func (e *entry) insert(i int32) {
+	rcpts := e.msg.rcpts
+	switch {
+	case i > e.tail:
+		rcpts[e.tail].next, rcpts[i].next, e.tail = i, 0, i
+	case i < e.first:
+		rcpts[i].next, e.first = e.first, i
+	default:
+		at := e.first
+		for rcpts[at].next != 0 && rcpts[at].next < i {
+			at = rcpts[at].next
+		}
+		if at != i && rcpts[at].next != i { // else it has been here before
+			rcpts[i].next, rcpts[at].next = rcpts[at].next, i
+		}
+	}
+}
+
+// recipients yields those of an entry, in order of the envelope.
+func (e *entry) recipients(yield func(int, *recipient) bool) {
+	for i := e.first; ; {
+		r := &e.msg.rcpts[i]
+		next := r.next
+		if r.entry == e && !yield(int(i), r) {
+			return
+		}
+		if next == 0 {
+			return
+		}
+		i = next
+	}
 }
 
 // done takes a recipient out of its host queue for good.
 func (s *State) done(m *message, rcpt int, at time.Time, last mail.Result, report bool) {
 	r := m.rcpt(rcpt)
-	if r == nil || r.done {
+	if r == nil || r.is(done) {
 		return
 	}
-	r.done, r.at, r.last, r.until = true, at, &last, time.Time{}
-	r.wanted = report && wanted(m.env, rcpt, last)
-	m.left--
-	if e := r.entry; e != nil {
-		e.open--
-		if !r.leased {
-			e.idle--
-		}
-		e.host.rcpts--
-		s.settle(e)
-		if e.open == 0 {
-			s.leave(e)
-		}
-	}
-	s.reportLater(m, at)
+	r.last, r.time = &last, s.in(at)
+	r.set(wanted, report && m.wants(r, last))
+	s.withdraw(m, r)
+	s.reportLater(m, r.time)
 }
 
-// wanted says whether the sender wants to hear of a result (RFC 3461 §4.1). A null
+// withdraw takes a recipient out of its host queue.
+func (s *State) withdraw(m *message, r *recipient) {
+	alone := m.alone()
+	m.left--
+	s.trash.count(m, alone)
+	e := r.in()
+	if e == nil {
+		r.set(done, true)
+		return
+	}
+	was := e.isHeld()
+	e.open--
+	if !r.is(leased) {
+		e.idle--
+	}
+	if r.is(held) {
+		e.kept--
+		r.set(held, false)
+	}
+	r.set(done, true)
+	e.host.rcpts--
+	e.host.recount(e, was)
+	s.settle(e)
+	if e.open == 0 {
+		s.leave(e)
+	}
+}
+
+// wants says whether the sender wants to hear of a result (RFC 3461 §4.1). A null
 // return path never does (RFC 5321 §4.5.5).
-func wanted(env *mail.Envelope, rcpt int, r mail.Result) bool {
-	notify := env.Recipients[rcpt].Notify
+func (m *message) wants(r *recipient, result mail.Result) bool {
 	switch {
-	case env.ReturnPath.IsZero():
+	case m.null:
 		return false
-	case r.Action == mail.Failed:
-		return notify.Failure()
+	case result.Action == mail.Failed:
+		return r.notify().Failure()
 	}
 	return false
 }
@@ -306,41 +409,25 @@ func (s *State) leave(e *entry) {
 // forget takes a message out of the queue.
 func (s *State) forget(m *message) {
 	for i := range m.rcpts {
-		if r := &m.rcpts[i]; !r.done && r.entry != nil {
-			r.done = true
-			r.entry.open--
-			r.entry.host.rcpts--
-			if r.entry.open == 0 {
-				s.leave(r.entry)
-			}
+		if r := &m.rcpts[i]; !r.is(done) {
+			s.withdraw(m, r)
 		}
+		delete(s.holds.rows, Row{m.id, i})
+	}
+	if m.trashed > 0 {
+		s.trash.forget(m)
 	}
 	if m.index >= 0 {
-		heap.Remove(&s.later, m.index)
+		heap.Remove(&s.later, int(m.index))
 	}
 	m.report = nowhere // what still lies in now is passed over
-	delete(s.messages, m.id)
-	if len(s.order) > 1024 && len(s.order) > 2*len(s.messages) {
-		s.merge()
-		s.order = slices.DeleteFunc(s.order, func(id mail.ID) bool { return s.messages[id] == nil })
-	}
+	s.messages.Delete(m.id)
+	delete(s.reasons, m.id)
 }
 
-// Len is the number of messages in the queue.
-func (s *State) Len() int { return len(s.messages) }
+// Len is the number of messages in the queue; those that are in the trash alone are
+// counted apart.
+func (s *State) Len() int { return s.messages.Len() - s.trash.messages }
 
-// Newest is the highest id that ever was in the queue and may still be.
-func (s *State) Newest() mail.ID {
-	if s.merge(); len(s.order) == 0 {
-		return 0
-	}
-	return s.order[len(s.order)-1]
-}
-
-// Left returns how many recipients of a message are not done.
-func (s *State) Left(id mail.ID) int {
-	if m := s.messages[id]; m != nil {
-		return m.left
-	}
-	return 0
-}
+// Newest is the highest id in the queue.
+func (s *State) Newest() mail.ID { return s.messages.Last() }

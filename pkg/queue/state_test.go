@@ -11,6 +11,7 @@ import (
 
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
+	"cgq/pkg/selection"
 )
 
 var limits = Limits{Channels: 3, QueueChannels: 2}
@@ -33,30 +34,76 @@ func add(s *State, id mail.ID, queues ...string) {
 	}
 }
 
+func sel(t rapid.TB, terms selection.Terms) *selection.Selection {
+	t.Helper()
+	s, err := selection.Compile(terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // check holds the State to what its fields promise of each other.
 func (s *State) check(t *rapid.T) {
-	entries := map[*host]int{}
-	for id, m := range s.messages {
-		left := 0
-		open, idle := map[*entry]int32{}, map[*entry]int32{}
+	entries, keeps := map[*host]int{}, map[*host]int{}
+	trash, alone := 0, 0
+	for id, m := range s.messages.All() {
+		left, trashes := int32(0), int32(0)
+		open, idle, kept := map[*entry]int32{}, map[*entry]int32{}, map[*entry]int32{}
 		for i := range m.rcpts {
-			if r := &m.rcpts[i]; !r.done {
+			r := &m.rcpts[i]
+			if r.is(trashed) {
+				trashes++
+				if !r.is(done) {
+					t.Fatalf("message %d: recipient %d is in the trash and not done", id, i)
+				}
+			}
+			if !r.is(done) {
 				left++
 				open[r.entry]++
-				if !r.leased {
+				if !r.is(leased) {
 					idle[r.entry]++
+				}
+				if r.is(held) {
+					kept[r.entry]++
+				}
+				if got, want := r.is(held), s.holding(m, i); got != want {
+					t.Fatalf("message %d: recipient %d is held: %v, want %v", id, i, got, want)
 				}
 			}
 		}
-		if left != m.left {
-			t.Fatalf("message %d: left is %d, want %d", id, m.left, left)
+		if left != m.left || trashes != m.trashed {
+			t.Fatalf("message %d: left is %d, trashed %d; want %d, %d", id, m.left, m.trashed, left, trashes)
+		}
+		trash += int(trashes)
+		if left == 0 && trashes > 0 {
+			alone++
 		}
 		for e, n := range open {
 			entries[e.host]++
-			if e.open != n || e.idle != idle[e] {
-				t.Fatalf("message %d in %v: open is %d, idle %d; want %d, %d", id, e.host.key, e.open, e.idle, n, idle[e])
+			if e.isHeld() {
+				keeps[e.host]++
+			}
+			chain := int32(0)
+			for i, r := range e.recipients {
+				if !r.is(done) {
+					chain++
+				}
+				if i < int(e.first) || i > int(e.tail) {
+					t.Fatalf("message %d in %v: recipient %d is not between %d and %d", id, e.host.key, i, e.first, e.tail)
+				}
+			}
+			if e.open != n || e.idle != idle[e] || e.kept != kept[e] || chain != n {
+				t.Fatalf("message %d in %v: open is %d, idle %d, kept %d, in the chain %d; want %d, %d, %d",
+					id, e.host.key, e.open, e.idle, e.kept, chain, n, idle[e], kept[e])
 			}
 		}
+	}
+	for _, b := range s.trash.batches {
+		trash -= len(b.rows)
+	}
+	if trash != 0 || alone != s.trash.messages {
+		t.Fatalf("%d rows more in the trash than in its batches; %d messages alone, want %d", trash, s.trash.messages, alone)
 	}
 	for k, h := range s.hosts {
 		n, rcpts, bytes := 0, 0, int64(0)
@@ -71,6 +118,9 @@ func (s *State) check(t *rapid.T) {
 			if l.number == l.e.ticket && l.e.place == ready {
 				valid++
 			}
+		}
+		if h.held != keeps[h] {
+			t.Fatalf("%v: held is %d, want %d", k, h.held, keeps[h])
 		}
 		if n != h.entries || n != entries[h] || rcpts != h.rcpts || bytes != h.bytes || valid != h.ready {
 			t.Fatalf("%v: entries %d, rcpts %d, bytes %d, ready %d; want %d (%d), %d, %d, %d",
@@ -92,9 +142,6 @@ func (s *State) check(t *rapid.T) {
 		if turns != m.ready || workers != m.workers || m.workers > m.limits.Channels {
 			t.Fatalf("%s: ready %d, workers %d; want %d, %d, and %d at most", name, m.ready, m.workers, turns, workers, m.limits.Channels)
 		}
-	}
-	if !slices.IsSorted(s.order) {
-		t.Fatalf("order is not sorted: %v", s.order)
 	}
 }
 
@@ -138,6 +185,7 @@ func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
 		var leases []Lease
 		var taken []Key
 		var rows []Row
+		acts := uint64(0)
 		next := mail.ID(0)
 		until := func() time.Time {
 			return now.Add(time.Duration(rapid.IntRange(-1, 3).Draw(t, "minutes")) * time.Minute)
@@ -160,8 +208,8 @@ func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
 				}
 			},
 			"list": func(t *rapid.T) {
-				all, _, _ := s.after(Selection{}, 0, 1000)
-				if len(all) != s.Len() || !slices.IsSortedFunc(all, func(a, b *message) int { return cmp.Compare(a.id, b.id) }) {
+				all, _, _ := s.after(nil, 0, 1000)
+				if len(all) != s.Len()+s.trash.messages || !slices.IsSortedFunc(all, func(a, b *message) int { return cmp.Compare(a.id, b.id) }) {
 					t.Fatalf("%d messages listed of %d, or not in order", len(all), s.Len())
 				}
 			},
@@ -210,19 +258,62 @@ func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
 				}
 			},
 			"act": func(t *rapid.T) {
-				free, _, _, _ := s.LeaseRows(Selection{Queues: []string{host.Draw(t, "host")}}, 0, 100, now)
-				rows = append(rows, free...)
+				c, err := s.LeaseRows(sel(t, selection.Terms{Queue: []string{host.Draw(t, "host")}}), 0, 100, -1, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows = append(rows, c.Free...)
 			},
 			"acted": func(t *rapid.T) {
+				acts++
 				for _, r := range rows {
-					if rapid.Bool().Draw(t, "reject") {
-						do(r.ID, fact.Rejected{Rcpt: r.Rcpt, At: now})
-					} else if rapid.Bool().Draw(t, "free") {
+					switch rapid.IntRange(0, 4).Draw(t, "what") {
+					case 0:
+						do(r.ID, fact.Rejected{Rcpt: r.Rcpt, At: now, Act: acts})
+					case 1:
+						do(r.ID, fact.Rejected{Rcpt: r.Rcpt, At: now, Report: true, Act: acts})
+					case 2:
 						do(r.ID, fact.Freed{Rcpt: r.Rcpt})
+					case 3:
+						do(r.ID, fact.Rerouted{Rcpt: r.Rcpt, Module: "SMTP", Queue: host.Draw(t, "to")})
 					}
 					s.ReturnRow(r)
 				}
 				rows = nil
+			},
+			"empty": func(t *rapid.T) {
+				act := rapid.Uint64Range(0, acts).Draw(t, "act")
+				undo := rapid.Bool().Draw(t, "undo")
+				for _, row := range s.Trashed(act) {
+					if undo {
+						do(row.ID, fact.Undone{Rcpt: row.Rcpt, Act: act})
+					} else {
+						do(row.ID, fact.Purged{Rcpt: row.Rcpt, Act: act})
+					}
+				}
+				if s.Trashed(act) != nil {
+					t.Fatalf("batch %d is not empty", act)
+				}
+			},
+			"hold": func(t *rapid.T) {
+				acts++
+				h := Hold{Number: acts, Lasts: rapid.Bool().Draw(t, "lasts"), Selection: sel(t, selection.Terms{Queue: []string{host.Draw(t, "host")}})}
+				s.Hold(h)
+				if !h.Lasts {
+					if id := anyID(); added[id] > 0 {
+						s.Apply(id, fact.Held{Rcpt: 0, Hold: h.Number})
+					}
+				}
+				s.HoldSome(0, 1000)
+			},
+			"unhold": func(t *rapid.T) {
+				s.Unhold(rapid.Uint64Range(0, acts).Draw(t, "act"))
+				s.HoldSome(0, 1000)
+			},
+			"jump": func(t *rapid.T) {
+				by := time.Duration(rapid.IntRange(-24, 24).Draw(t, "hours")) * time.Hour
+				s.Jump(by)
+				now = now.Add(by)
 			},
 			"gone": func(t *rapid.T) {
 				if id := anyID(); added[id] > 0 {
@@ -242,6 +333,10 @@ func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
 		for _, r := range rows {
 			s.ReturnRow(r)
 		}
+		for _, h := range s.Holds() {
+			s.Unhold(h.Number)
+		}
+		s.HoldSome(0, 1000)
 		again := New()
 		for id, n := range added {
 			again.Add(Message{ID: id, Envelope: envelope(n), Size: 10})
@@ -250,12 +345,12 @@ func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
 			again.Apply(c.id, c.f)
 		}
 		want := map[Row]bool{}
-		for id, m := range s.messages {
-			if again.Left(id) != m.left {
-				t.Fatalf("message %d: %d recipients left, %d when replayed", id, m.left, again.Left(id))
+		for id, m := range s.messages.All() {
+			if twin := again.message(id); twin.left != m.left || twin.trashed != m.trashed {
+				t.Fatalf("message %d: %d recipients left, %d in the trash; %d, %d when replayed", id, m.left, m.trashed, twin.left, twin.trashed)
 			}
 			for i := range m.rcpts {
-				if !m.rcpts[i].done {
+				if !m.rcpts[i].is(done) {
 					want[Row{id, i}] = true
 				}
 			}

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"cgq/pkg/fact"
 	"cgq/pkg/mail"
+	"cgq/pkg/selection"
 )
 
 // A Status is the chapter's word for what a recipient does just now, or, of a host
@@ -26,6 +28,11 @@ const (
 // String is the chapter's word: Processing, Ready, Suspended, Delayed, Held.
 func (s Status) String() string {
 	return [...]string{"Processing", "Ready", "Suspended", "Delayed", "Held"}[s]
+}
+
+// Word is the status as a selection has it.
+func (s Status) Word() string {
+	return [...]string{"processing", "ready", "suspended", "delayed", "held"}[s]
 }
 
 // A HostView is a host queue as an administrator sees it.
@@ -60,18 +67,29 @@ func (s *State) Host(k Key, now time.Time) (v HostView, ok bool) {
 	v = HostView{Key: k, Active: h.workers > 0, Messages: h.entries, Recipients: h.rcpts, Bytes: h.bytes,
 		Attempts: h.delay.Attempts, LastError: h.delay.Result, Held: h.held}
 	if h.head != nil {
-		v.Oldest = h.head.msg.env.Submitted
+		v.Oldest = h.head.msg.packed.submitted()
 	}
 	if h.head != nil && h.held == h.entries {
-		v.Hold = h.head.msg.hold
+		v.Hold = s.why(h.head.msg, h.head.held())
 	}
-	if h.delay.Until.After(now) {
-		v.Until = h.delay.Until
+	at := s.in(now)
+	if h.until > at {
+		v.Until = s.out(h.until)
 	}
-	if h.place == waiting && h.at.After(now) && h.entries > 0 {
-		v.Next = h.at
+	if h.place == waiting && h.at > at && h.entries > 0 {
+		v.Next = s.out(h.at)
 	}
 	return v, true
+}
+
+// held is the first recipient of an entry that is not done.
+func (e *entry) held() int {
+	for i, r := range e.recipients {
+		if !r.is(done) {
+			return i
+		}
+	}
+	return int(e.first)
 }
 
 // A MessageView is a message as an administrator sees it, with the recipients that
@@ -97,81 +115,107 @@ type RecipientView struct {
 	Delayed   time.Time // the delay of the message or recipient alone
 	Attempts  int
 	LastError mail.Result
+	Hold      string // why nobody may touch it
 }
 
 // Messages returns the messages of a selection among the next limit ids behind one,
-// with the recipients that it selects; go on with last as long as there is more.
-func (s *State) Messages(sel Selection, after mail.ID, limit int, now time.Time) (views []MessageView, last mail.ID, more bool) {
+// with the recipients that it selects; go on with last as long as there is more. An error
+// is that of its expression.
+func (s *State) Messages(sel *selection.Selection, after mail.ID, limit int, now time.Time) (views []MessageView, last mail.ID, more bool, err error) {
 	all, last, more := s.after(sel, after, limit)
 	for _, m := range all {
-		v := m.view(now, sel)
+		v, err := s.view(m, sel, now)
+		if err != nil {
+			return nil, last, false, err
+		}
 		if len(v.Recipients) > 0 {
 			views = append(views, v)
 		}
 	}
-	return views, last, more
+	return views, last, more, nil
 }
 
 // Message returns one message.
 func (s *State) Message(id mail.ID, now time.Time) (MessageView, bool) {
-	m := s.messages[id]
+	m := s.message(id)
 	if m == nil {
 		return MessageView{}, false
 	}
-	return m.view(now, Selection{}), true
+	v, _ := s.view(m, nil, now) // without an expression there is no error
+	return v, true
 }
 
-func (m *message) view(now time.Time, sel Selection) MessageView {
-	v := MessageView{ID: m.id, Envelope: m.env, Subject: m.subject, Size: m.size, Hold: m.hold}
+func (s *State) view(m *message, sel *selection.Selection, now time.Time) (v MessageView, err error) {
 	for i := range m.rcpts {
-		if sel.matches(m, i, now) {
-			v.Recipients = append(v.Recipients, m.recipient(i, now))
+		ok, err := s.matches(sel, m, i, now)
+		if err != nil {
+			return v, err
 		}
+		if !ok {
+			continue
+		}
+		if v.Envelope == nil {
+			v.Envelope, v.Subject = m.packed.unpack(len(m.rcpts))
+		}
+		v.Recipients = append(v.Recipients, s.recipient(m, i, v.Envelope.Recipients[i].Address, now))
 	}
-	return v
+	if v.Envelope == nil && sel == nil {
+		v.Envelope, v.Subject = m.packed.unpack(len(m.rcpts))
+	}
+	v.ID, v.Size, v.Hold = m.id, m.size, s.reasons[m.id]
+	return v, nil
 }
 
-func (m *message) recipient(i int, now time.Time) RecipientView {
+func (s *State) recipient(m *message, i int, submitted mail.Address, now time.Time) RecipientView {
 	r := &m.rcpts[i]
 	e := r.entry
-	v := RecipientView{Index: i, Address: m.env.Recipients[i].Address, To: r.to, Key: e.host.key, Status: m.status(i, now),
-		Attempts: int(r.attempts) + int(e.attempts) + e.host.delay.Attempts, Delayed: m.delayed(i, now)}
+	v := RecipientView{Index: i, Address: submitted, To: r.to(submitted), Key: e.host.key, Status: s.status(m, i, now),
+		Attempts: r.tries(), LastError: r.trouble(), Delayed: s.out(m.delayed(i, s.in(now))), Hold: s.why(m, i)}
 	v.Until = v.Delayed
-	if host := e.host.delay.Until; host.After(now) && host.After(v.Until) {
+	if host := s.out(e.host.until); host.After(now) && host.After(v.Until) {
 		v.Until = host
-	}
-	switch {
-	case r.last != nil:
-		v.LastError = *r.last
-	case e.last != nil:
-		v.LastError = *e.last
-	case e.host.delay.Attempts > 0:
-		v.LastError = e.host.delay.Result
 	}
 	return v
 }
 
-// delayed is how long a recipient waits for itself or its message, or zero.
-func (m *message) delayed(i int, now time.Time) (until time.Time) {
-	r := &m.rcpts[i]
-	for _, t := range []time.Time{r.until, r.entry.until} {
-		if t.After(now) && t.After(until) {
-			until = t
-		}
-	}
-	return until
+// tries are the failed attempts of a recipient, with its message and with its host queue.
+func (r *recipient) tries() int {
+	return int(r.attempts) + int(r.entry.attempts) + r.entry.host.delay.Attempts
 }
 
-func (m *message) status(i int, now time.Time) Status {
-	r := &m.rcpts[i]
+// trouble is the last error of a recipient, else of its message, else of its host queue.
+func (r *recipient) trouble() mail.Result {
+	e := r.entry
 	switch {
-	case m.hold != "":
-		return Held
-	case r.leased:
+	case r.last != nil:
+		return *r.last
+	case e.last != nil:
+		return *e.last
+	case e.host.delay.Attempts > 0:
+		return e.host.delay.Result
+	}
+	return mail.Result{}
+}
+
+// delayed is how long a recipient waits for itself or its message, or 0.
+func (m *message) delayed(i int, now instant) instant {
+	r := &m.rcpts[i]
+	if until := max(r.time, r.entry.until); until > now {
+		return until
+	}
+	return 0
+}
+
+func (s *State) status(m *message, i int, now time.Time) Status {
+	r, at := &m.rcpts[i], s.in(now)
+	switch {
+	case r.is(leased): // what is being done is, whatever a person wants of it
 		return Processing
-	case r.entry.host.delay.Until.After(now):
+	case m.held || r.is(held):
+		return Held
+	case r.entry.host.until > at:
 		return Delayed
-	case !m.delayed(i, now).IsZero():
+	case m.delayed(i, at) != 0:
 		return Suspended
 	}
 	return Ready
@@ -190,22 +234,68 @@ func (v HostView) Status() Status {
 	return Ready
 }
 
+// An Old row is one whose message is too old.
+type Old struct {
+	Row
+	Last mail.Result // what the last attempt has said
+}
+
 // Older returns the rows of a host queue that nobody has in his hands and whose
-// message was submitted before a time, of the first messages in it.
-func (s *State) Older(k Key, before time.Time, limit int) (rows []Row) {
+// message is older than that, of the first messages in it.
+func (s *State) Older(k Key, age time.Duration, limit int, now time.Time) (rows []Old) {
 	h := s.hosts[k]
 	if h == nil {
 		return nil
 	}
-	for e := h.head; e != nil && len(rows) < limit && e.msg.env.Submitted.Before(before); e = e.next {
-		if e.msg.hold != "" {
+	for e := h.head; e != nil && len(rows) < limit && s.age(e.msg, now) > age; e = e.next {
+		if e.msg.held {
 			continue
 		}
-		for _, i := range e.rcpts {
-			if r := &e.msg.rcpts[i]; !r.done && !r.leased {
-				rows = append(rows, Row{e.msg.id, int(i)})
+		for i, r := range e.recipients {
+			if !r.is(done | leased) {
+				rows = append(rows, Old{Row{e.msg.id, i}, r.trouble()})
 			}
 		}
 	}
 	return rows
+}
+
+func (s *State) age(m *message, now time.Time) time.Duration {
+	return s.Age(m.id, m.packed.submitted(), now)
+}
+
+// Eldest returns the host queues of a module whose first message is older than that,
+// and the greatest age of the first messages of the others.
+func (s *State) Eldest(module string, age time.Duration, now time.Time) (over []Key, next time.Duration) {
+	for k, h := range s.hosts {
+		if k.Module != module || h.head == nil {
+			continue
+		}
+		if is := s.age(h.head.msg, now); is > age {
+			over = append(over, k)
+		} else {
+			next = max(next, is)
+		}
+	}
+	return over, next
+}
+
+// A Work is who works a host queue, and who could.
+type Work struct {
+	Delay         fact.Delay // the last one; zero: none
+	Workers       int        // of this host queue
+	Allowed       int        // as many as that it may have now
+	ModuleWorkers int        // of all host queues of its module
+	Limits        Limits
+}
+
+// Work returns who works a host queue.
+func (s *State) Work(k Key) (w Work, ok bool) {
+	h := s.hosts[k]
+	if h == nil {
+		return w, false
+	}
+	w = Work{Workers: h.workers, Allowed: h.allowed(), ModuleWorkers: h.module.workers, Limits: h.module.limits}
+	w.Delay, _ = s.Delayed(k)
+	return w, true
 }

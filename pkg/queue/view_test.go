@@ -7,6 +7,7 @@ import (
 
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
+	"cgq/pkg/selection"
 )
 
 // The statuses of the chapter, word for word.
@@ -53,15 +54,16 @@ func TestListedIsActedOn(t *testing.T) {
 		add(s, id, fmt.Sprint("q", id%3), fmt.Sprint("q", id%5))
 	}
 	s.Delay(fact.Delay{Module: "SMTP", Queue: "q0", Attempts: 1, Until: epoch.Add(time.Hour)})
-	for _, sel := range []Selection{
-		{All: true}, {Queues: []string{"q1"}}, {Queues: []string{"q1", "q4"}, Modules: []string{"SMTP"}},
-		{Modules: []string{"LOCAL"}}, {IDs: []mail.ID{7, 3, 7, 99}}, {States: []Status{Delayed}},
-		{States: []Status{Ready}, IDs: []mail.ID{3, 6, 10}},
+	for _, terms := range []selection.Terms{
+		{All: true}, {Queue: []string{"q1"}}, {Queue: []string{"q1", "q4"}, Module: []string{"SMTP"}},
+		{Module: []string{"LOCAL"}}, {IDs: []mail.ID{7, 3, 7, 99}}, {State: []string{"delayed"}},
+		{State: []string{"ready"}, IDs: []mail.ID{3, 6, 10}}, {Recipient: []string{"r1@*"}}, {Where: "id % 7 == 3 and rcpt contains 'r0'"},
 	} {
+		sel := sel(t, terms)
 		listed := map[Row]bool{}
 		for after, more := mail.ID(0), true; more; {
 			var views []MessageView
-			views, after, more = s.Messages(sel, after, 7, epoch)
+			views, after, more, _ = s.Messages(sel, after, 7, epoch)
 			for _, v := range views {
 				for _, r := range v.Recipients {
 					if listed[Row{v.ID, r.Index}] {
@@ -72,23 +74,52 @@ func TestListedIsActedOn(t *testing.T) {
 			}
 		}
 		n := len(listed)
-		for after, more := mail.ID(0), true; more; {
-			var free []Row
-			free, _, after, more = s.LeaseRows(sel, after, 7, epoch)
-			for _, row := range free {
+		for c := (Choice{More: true}); c.More; {
+			c, _ = s.LeaseRows(sel, c.Last, 7, -1, epoch)
+			for _, row := range c.Free {
 				if !listed[row] {
-					t.Errorf("%+v: %v is acted on and not listed", sel, row)
+					t.Errorf("%+v: %v is acted on and not listed", terms, row)
 				}
 				delete(listed, row)
-				defer s.ReturnRow(row)
-			}
-			for _, row := range free {
 				s.ReturnRow(row)
 			}
 		}
-		if len(listed) > 0 {
-			t.Errorf("%+v: %d of %d rows are listed and not acted on", sel, len(listed), n)
+		if len(listed) > 0 || n == 0 && terms.Module == nil {
+			t.Errorf("%+v: %d of %d rows are listed and not acted on", terms, len(listed), n)
 		}
+	}
+}
+
+// An act on a limited number of messages is on the first, with all their rows; those that
+// are in somebody's hands count.
+func TestLimit(t *testing.T) {
+	s := New()
+	s.SetLimits("SMTP", limits)
+	for id := mail.ID(1); id <= 5; id++ {
+		add(s, id, "a", "b")
+	}
+	k, _, _ := s.Take("SMTP", epoch)
+	s.Lease(k, epoch)
+	c, err := s.LeaseRows(sel(t, selection.Terms{All: true}), 0, 10, 2, epoch)
+	if err != nil || fmt.Sprint(c.Free) != "[{1 1} {2 0} {2 1}]" || fmt.Sprint(c.Busy) != "[{1 0}]" || c.Messages != 2 || c.More {
+		t.Errorf("LeaseRows = %+v, %v", c, err)
+	}
+}
+
+// An expression that cannot be computed takes nothing.
+func TestNothingIsTakenAfterAnError(t *testing.T) {
+	s := New()
+	add(s, 1, "a")
+	add(s, 2, "a")
+	sel := sel(t, selection.Terms{Where: "id % (id - 2) >= 0"})
+	if c, err := s.LeaseRows(sel, 0, 10, -1, epoch); err == nil {
+		t.Errorf("LeaseRows = %+v, want an error", c)
+	}
+	if m, _ := s.Message(1, epoch); m.Recipients[0].Status != Ready {
+		t.Errorf("message 1 is %v", m.Recipients[0].Status)
+	}
+	if _, _, _, err := s.Messages(sel, 0, 10, epoch); err == nil {
+		t.Error("Messages has no error")
 	}
 }
 
@@ -99,8 +130,8 @@ func TestOlder(t *testing.T) {
 	late.Submitted = epoch.Add(time.Hour)
 	s.Add(Message{ID: 2, Envelope: late})
 	s.Apply(2, fact.Routed{Module: "SMTP", Queue: "a"})
-	got := fmt.Sprint(s.Older(Key{"SMTP", "a"}, epoch.Add(time.Minute), 10))
-	if want := "[{1 0} {1 1}]"; got != want {
+	got := fmt.Sprint(s.Older(Key{"SMTP", "a"}, time.Hour, 10, epoch.Add(90*time.Minute)))
+	if want := fmt.Sprint([]Old{{Row: Row{1, 0}}, {Row: Row{1, 1}}}); got != want {
 		t.Errorf("Older = %s, want %s", got, want)
 	}
 }

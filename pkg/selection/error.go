@@ -16,11 +16,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := e.Field
-	if e.Value != "" {
-		text += fmt.Sprintf(" %q", e.Value)
-	}
-	text += ": " + e.Why
+	text := e.Summary()
 	switch {
 	case e.Hint == "":
 	case strings.Contains(e.Why, "\n"):
@@ -29,6 +25,15 @@ func (e *Error) Error() string {
 		text += "; " + e.Hint
 	}
 	return text
+}
+
+// Summary is the error without its hint.
+func (e *Error) Summary() string {
+	text := e.Field
+	if e.Value != "" {
+		text += fmt.Sprintf(" %q", e.Value)
+	}
+	return text + ": " + e.Why
 }
 
 // refuse returns an Error for a value of a field.

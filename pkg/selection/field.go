@@ -20,6 +20,7 @@ type Field struct {
 	Regexp  bool     // the flag takes a ~regexp
 	Wild    bool     // the flag takes * for any run of characters
 	Part    bool     // a plain value of the flag is looked for anywhere in the text
+	Passing bool     // it changes while the message waits
 
 	value   func(sub Subject, now time.Time) any // in an expression
 	text    func(sub Subject) string             // of a text: it
@@ -35,17 +36,17 @@ func Fields() []Field { return append([]Field(nil), fields...) }
 var fields = finish([]Field{
 	{Name: "id", Flag: "ids-from", Type: "number", Meaning: "number of the message", Example: "id in [4711, 4712]",
 		value: func(sub Subject, _ time.Time) any { return int(sub.ID()) }},
-	{Name: "age", Flag: "age", Type: "duration", Meaning: "how long ago the message was submitted", Example: `age > duration("2h")`,
+	{Name: "age", Passing: true, Flag: "age", Type: "duration", Meaning: "how long ago the message was submitted", Example: `age > duration("2h")`,
 		value: func(sub Subject, now time.Time) any { return age(sub, now) }},
 	{Name: "size", Flag: "size", Type: "number", Meaning: "bytes of the message", Example: `size >= bytes("1M")`,
 		value: func(sub Subject, _ time.Time) any { return int(sub.Size()) }},
-	{Name: "attempts", Type: "number", Meaning: "transfers that have failed", Example: "attempts == 0",
+	{Name: "attempts", Passing: true, Type: "number", Meaning: "transfers that have failed", Example: "attempts == 0",
 		value: func(sub Subject, _ time.Time) any { return sub.Attempts() }},
 	{Name: "submitted", Type: "time", Meaning: "when the message was submitted, in UTC", Example: `submitted < date("2026-08-01")`,
 		value: func(sub Subject, _ time.Time) any { return sub.Submitted().UTC() }},
 	{Name: "module", Flag: "module", Type: "text", Meaning: "module that transfers to the recipient", Example: `module == "SMTP"`,
 		text: Subject.Module, given: func(t *Terms) []string { return t.Module }},
-	{Name: "state", Flag: "state", Type: "text", Meaning: "what the recipient is doing", Example: `state == "delayed"`,
+	{Name: "state", Passing: true, Flag: "state", Type: "text", Meaning: "what the recipient is doing", Example: `state == "delayed"`,
 		Values: append(States(), "active"),
 		text:   Subject.State, given: func(t *Terms) []string { return t.State }, plain: knownState},
 	{Name: "source", Flag: "source", Type: "text", Meaning: "Submit Address tag", Example: `source == "LIST"`, Values: tags(),
@@ -64,7 +65,7 @@ var fields = finish([]Field{
 	{Name: "rcpt_domain", Flag: "rcpt-domain", Type: "text", Meaning: "domain of the recipient, or empty",
 		Example: `rcpt_domain endsWith ".example.com"`, Regexp: true, Wild: true, plain: domain,
 		text: func(sub Subject) string { return sub.Recipient().Domain }, given: func(t *Terms) []string { return t.RecipientDomain }},
-	{Name: "error", Flag: "error", Type: "text", Meaning: "last error, or empty", Example: `error contains "greylist"`, Regexp: true, Part: true,
+	{Name: "error", Passing: true, Flag: "error", Type: "text", Meaning: "last error, or empty", Example: `error contains "greylist"`, Regexp: true, Part: true,
 		text: Subject.Error, given: func(t *Terms) []string { return t.Error }},
 	{Name: "subject", Flag: "subject", Type: "text", Meaning: "Subject of the message", Example: `subject matches "^re:"`, Regexp: true, Part: true,
 		text: Subject.Subject, given: func(t *Terms) []string { return t.Subject }},

@@ -132,6 +132,16 @@ func (s *Selection) OfQueues() bool { return s.hostQueues }
 // "processing".
 func (s *Selection) HasState(name string) bool { return s.state.holdsText(state(name)) }
 
+// Lasts says that the selection speaks of what messages are, and of nothing that changes
+// while they wait; nor of some by their ids, or of so many. Of such a selection a later
+// message can be.
+func (s *Selection) Lasts() bool {
+	passing := func(f *Field) bool { return f.Passing }
+	return s.ids == nil && s.limit == 0 && s.age == nil &&
+		!slices.ContainsFunc(s.texts, func(t *texts) bool { return passing(t.field) }) &&
+		(s.where == nil || !slices.ContainsFunc(s.where.used, passing))
+}
+
 // String is one expression that selects the same, the limit aside: "true" for All,
 // nothing for the empty selection. It is one line that can be shown, and Compile
 // takes it as Where and matches the same subjects.

@@ -27,6 +27,7 @@ import (
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
+	"cgq/pkg/selection"
 	"cgq/pkg/spool"
 	"cgq/pkg/stats"
 )
@@ -226,7 +227,7 @@ func (l *life) script(w *world, n int, rng *rand.Rand) {
 	senders.Wait()
 	// What waits for the host that is down is rejected, with a report.
 	time.Sleep(time.Duration(rng.IntN(3000)) * time.Millisecond)
-	if _, err := l.kernel.Reject(queue.Selection{Queues: []string{"down.example"}}, "root", "closed", true, false); err == nil {
+	if _, err := l.kernel.Reject(down, kernel.Order{By: "root"}, "closed", true); err == nil {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for token := range w.accepted {
@@ -291,7 +292,7 @@ func (w *world) lives(rng *rand.Rand, fault crashdisk.Fault) error {
 	}
 	defer l.stop()
 	time.Sleep(time.Minute)
-	if _, err := l.kernel.Reject(queue.Selection{Queues: []string{"down.example"}}, "root", "closed", true, false); err != nil {
+	if _, err := l.kernel.Reject(down, kernel.Order{By: "root"}, "closed", true); err != nil {
 		return err
 	}
 	time.Sleep(10 * time.Minute)
@@ -361,3 +362,12 @@ func TestReportAndFactsAreOneFrame(t *testing.T) {
 	}
 	t.Error("nobody got a second report")
 }
+
+// down selects the host queue of the host that is down.
+var down = func() *selection.Selection {
+	sel, err := selection.Compile(selection.Terms{Queue: []string{"down.example"}})
+	if err != nil {
+		panic(err)
+	}
+	return sel
+}()

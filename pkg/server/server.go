@@ -24,9 +24,11 @@ import (
 	"cgq/pkg/disk"
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/kernel"
+	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/smtp"
+	"cgq/pkg/queue"
 	"cgq/pkg/resolver"
 	"cgq/pkg/router"
 	"cgq/pkg/serverlog"
@@ -47,7 +49,8 @@ type server struct {
 	enqueue atomic.Pointer[enqueuer.Settings]
 
 	log       *serverlog.Log
-	system    *slog.Logger // tag SYSTEM
+	audit     *serverlog.Log // supplementary: who did what to the Queue
+	system    *slog.Logger   // tag SYSTEM
 	stats     stats.Set
 	directory *directory.Directory
 	spool     *spool.Spool
@@ -90,6 +93,10 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 		return nil, err
 	}
 	s.system = s.log.Logger("SYSTEM")
+	s.audit, err = serverlog.Open(fsys, auditDir, serverlog.Options{Level: serverlog.All, Complain: complain})
+	if err != nil {
+		return s, errors.Join(err, s.close())
+	}
 	defer func() {
 		if err != nil {
 			s.system.Error("cannot start: " + err.Error())
@@ -120,6 +127,9 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	return s, nil
 }
 
+// auditDir is where the supplementary log Audit is, a file a day as of the Server Log.
+const auditDir = "SystemLogs/Audit"
+
 // resume puts into the queue what a start has found, and says what it could not believe.
 func (s *server) resume(ctx context.Context, found []spool.Found, damage []error) {
 	s.damage.Add(int64(len(damage)))
@@ -140,6 +150,7 @@ func (s *server) index(ctx context.Context) error {
 	if err != nil {
 		return nil // stopped: the next start reads on
 	}
+	s.kernel.Sweep()
 	s.system.Log(ctx, serverlog.Major, "the Queue is read", "files", n, "took", time.Since(began).Round(time.Millisecond))
 	return nil
 }
@@ -167,6 +178,7 @@ func (s *server) tune(c *config) {
 	}
 	s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
 	s.kernel.SetSettledSync(c.Queue.Journal.SettledSync.D())
+	s.kernel.SetTrashAge(c.Queue.Acts.TrashAge.D())
 }
 
 func (s *server) mainDomain() string      { return s.config.Load().General.MainDomain }
@@ -186,16 +198,36 @@ func (s *server) assemble() {
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
 	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog}, modules...)
 	s.tune(c)
-	s.enqueuer = enqueuer.New(s.spool, router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...), s.kernel, &s.enqueue,
+	routes := router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
+	s.enqueuer = enqueuer.New(s.spool, routes, s.kernel, &s.enqueue,
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Backup: s.spool.Backup,
+		Audit: s.audit.Logger("AUDIT"), Route: rerouted(routes), Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
+}
+
+// rerouted is the Router for one who asks it again of what is in the Queue: that is not
+// thrown away because of what the Router says today.
+func rerouted(r *router.Router) kernel.Where {
+	return func(ctx context.Context, a mail.Address) (queue.Key, mail.Address, error) {
+		to, err := r.Route(ctx, a)
+		if err == nil && to.Null() {
+			err = module.Reject(5, 1, 1, "it would be discarded")
+		}
+		return queue.Key{Module: to.Module, Queue: to.Queue}, to.Address, err
+	}
+}
+
+// pace is that of a release.
+func (s *server) pace() kernel.Pace {
+	a := &s.config.Load().Queue.Acts
+	return kernel.Pace{Burst: a.ReleaseBurst, PerSecond: a.ReleaseRate}
 }
 
 // listening lists the addresses at which mail comes in.
@@ -315,6 +347,9 @@ func (s *server) close() (err error) {
 			s.system.Log(context.Background(), serverlog.Major, "stopped")
 		}
 		err = errors.Join(err, s.log.Close())
+	}
+	if s.audit != nil {
+		err = errors.Join(err, s.audit.Close())
 	}
 	if s.mux != nil {
 		s.mux.Close() // who follows the log has seen its end

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
@@ -95,6 +96,7 @@ func (l *Logging) parse() (standard slog.Level, own map[string]slog.Level) {
 type Queue struct {
 	Enqueuer enqueuer.Settings `toml:"enqueuer" doc:"how messages get into the Queue"`
 	Dequeuer dequeuer.Settings `toml:"dequeuer" doc:"how they leave it, and who is told"`
+	Acts     Acts              `toml:"acts" doc:"what administrators do with it"`
 	Files    Files             `toml:"files" doc:"the files of messages"`
 	Journal  Journal           `toml:"journal" doc:"what keeps messages until they have a file, and the disk that it is on"`
 }
@@ -104,6 +106,31 @@ func (q *Queue) options() spool.Options {
 	o := q.Journal.options()
 	o.Foldering, o.Recycle = spool.Foldering(q.Files.Foldering), q.Files.Recycle
 	return o
+}
+
+// Acts is how administrators' acts are done.
+type Acts struct {
+	TrashAge     settings.Duration `toml:"trash_age" doc:"how long what was rejected without a report, or dropped, rests in the trash, from where it can be restored; 0s to 720h"`
+	ReleaseBurst int               `toml:"release_burst" doc:"how many delayed messages of a host queue go at once when many are released; 1 to 1000000"`
+	ReleaseRate  int               `toml:"release_rate" doc:"how many more of them go a second, so that nobody takes the sender for an attacker; 0: all at once; 0 to 100000"`
+}
+
+// Validate names the first key that cannot be used.
+func (a *Acts) Validate() error {
+	switch {
+	case a.TrashAge.D() < 0 || a.TrashAge.D() > 720*time.Hour:
+		return fmt.Errorf("trash_age: %s is not between 0s and 720h", a.TrashAge)
+	case a.ReleaseBurst < 1 || a.ReleaseBurst > 1_000_000:
+		return fmt.Errorf("release_burst: %d is not between 1 and 1000000", a.ReleaseBurst)
+	case a.ReleaseRate < 0 || a.ReleaseRate > 100_000:
+		return fmt.Errorf("release_rate: %d is not between 0 and 100000", a.ReleaseRate)
+	}
+	return nil
+}
+
+// actsDefaults are the settings of a new server.
+func actsDefaults() Acts {
+	return Acts{TrashAge: settings.Duration(kernel.DefaultTrashAge), ReleaseBurst: 100, ReleaseRate: 50}
 }
 
 // Files is how the spool keeps files.
@@ -123,7 +150,7 @@ func (f *Files) Validate() error {
 // Validate names the first key that cannot be used.
 func (q *Queue) Validate() error {
 	return errors.Join(prefix("enqueuer", q.Enqueuer.Validate()), prefix("dequeuer", q.Dequeuer.Validate()),
-		prefix("files", q.Files.Validate()), prefix("journal", q.Journal.Validate()))
+		prefix("acts", q.Acts.Validate()), prefix("files", q.Files.Validate()), prefix("journal", q.Journal.Validate()))
 }
 
 func prefix(table string, err error) error {
@@ -152,9 +179,10 @@ func defaults() *config {
 	return &config{
 		General: General{MainDomain: "localhost", Clients: []string{}},
 		Log:     Logging{Level: "3", Levels: map[string]string{}},
-		Queue:   Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
-		SMTP:    smtp.Defaults(),
-		Local:   local.Defaults(),
+		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
+			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
+		SMTP:  smtp.Defaults(),
+		Local: local.Defaults(),
 	}
 }
 

@@ -196,17 +196,12 @@ func parseStand(s string) (Standing, error) {
 
 // alike says whether two facts differ in their recipient alone, and returns it.
 func alike(before, f fact.Fact) (rcpt int, same bool) {
-	switch f := f.(type) {
-	case fact.Rejected:
-		b, ok := before.(fact.Rejected)
-		b.Rcpt = f.Rcpt
-		return f.Rcpt, ok && b == f
-	case fact.Freed:
-		b, ok := before.(fact.Freed)
-		b.Rcpt = f.Rcpt
-		return f.Rcpt, ok && b == f
+	_, rcpt, ok := fact.Alike(f, 0)
+	if !ok {
+		return 0, false
 	}
-	return 0, false
+	other, _, ok := fact.Alike(before, rcpt)
+	return rcpt, ok && other == f
 }
 
 // again reads a line "number rcpt=", without its =: the fact before it, of another
@@ -218,15 +213,8 @@ func again(before fact.Fact, line string) (number int, f fact.Fact, ok bool) {
 	if err1 != nil || err2 != nil || number < 1 || rcpt < 0 || rcpt > maxRcpt {
 		return 0, nil, false
 	}
-	switch f := before.(type) {
-	case fact.Rejected:
-		f.Rcpt = rcpt
-		return number, f, true
-	case fact.Freed:
-		f.Rcpt = rcpt
-		return number, f, true
-	}
-	return 0, nil, false
+	f, _, ok = fact.Alike(before, rcpt)
+	return number, f, ok
 }
 
 // maxRcpt is the highest number of a recipient that a fact takes.

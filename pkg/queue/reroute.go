@@ -1,0 +1,68 @@
+package queue
+
+import (
+	"cgq/pkg/fact"
+	"cgq/pkg/mail"
+)
+
+// reroute puts a recipient into another host queue, where it waits for nothing.
+func (s *State) reroute(m *message, f fact.Rerouted) {
+	r := m.rcpt(f.Rcpt)
+	if r == nil || r.is(done) {
+		return
+	}
+	if e := r.in(); e != nil {
+		was := e.isHeld()
+		e.unlink(int32(f.Rcpt))
+		e.open--
+		if !r.is(leased) {
+			e.idle--
+		}
+		if r.is(held) {
+			e.kept--
+		}
+		e.host.rcpts--
+		e.host.recount(e, was)
+		s.settle(e)
+		if r.entry = nil; e.open == 0 {
+			s.leave(e)
+		}
+	}
+	taken := r.is(leased)
+	r.set(leased, false)
+	r.time, r.attempts, r.last = 0, 0, nil
+	s.enter(m, fact.Routed{Rcpt: f.Rcpt, Module: f.Module, Queue: f.Queue, Address: f.Address})
+	r.take(taken)
+}
+
+// unlink takes a recipient out of the chain of an entry, which may be empty then.
+func (e *entry) unlink(i int32) {
+	rcpts := e.msg.rcpts
+	next := rcpts[i].next
+	rcpts[i].next = 0
+	if e.first == i {
+		if e.first = next; next == 0 {
+			e.tail = 0
+		}
+		return
+	}
+	before := e.first
+	for rcpts[before].next != i {
+		before = rcpts[before].next
+	}
+	if rcpts[before].next = next; next == 0 {
+		e.tail = before
+	}
+}
+
+// Where is what the Router has to know of a recipient: the address as submitted, and
+// where it goes now.
+func (s *State) Where(row Row) (address, to mail.Address, k Key, ok bool) {
+	m := s.message(row.ID)
+	if m == nil || m.rcpt(row.Rcpt) == nil || m.rcpts[row.Rcpt].in() == nil || m.rcpts[row.Rcpt].is(done) {
+		return address, to, k, false
+	}
+	r := &m.rcpts[row.Rcpt]
+	address = s.submitted(m, row.Rcpt).Address
+	return address, r.to(address), r.entry.host.key, true
+}
