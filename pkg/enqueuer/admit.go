@@ -56,11 +56,14 @@ func (e *Enqueuer) unready(err error) error {
 	return module.Reject(4, 3, 2, "no mail is taken here just now, try again later")
 }
 
+// queued is the number of messages in the Queue; the trash does not count.
+func (e *Enqueuer) queued() int { return e.spool.Len() - e.kernel.InTrash() }
+
 // Full says whether the Queue Limit is reached. The log tells when that begins, and
 // when it is over, some way below the limit, so that a queue that stays there does not
 // fill the log.
 func (e *Enqueuer) Full(ctx context.Context) bool {
-	limit, n := e.settings.Load().QueueLimit, e.spool.Len()
+	limit, n := e.settings.Load().QueueLimit, e.queued()
 	full := limit > 0 && n >= limit
 	switch {
 	case full && e.full.CompareAndSwap(false, true):
@@ -82,7 +85,7 @@ func (e *Enqueuer) noSpace() error {
 // (chapter: Queue Limit); they are tried again.
 func (e *Enqueuer) admitBegotten(parents func(mail.ID) []fact.Change) error {
 	set := e.settings.Load()
-	if set.QueueLimit == 0 || e.spool.Len() < set.QueueLimit+set.QueueReserve {
+	if set.QueueLimit == 0 || e.queued() < set.QueueLimit+set.QueueReserve {
 		return nil
 	}
 	goes := func(c fact.Change) bool { return c.Fact == (fact.Gone{}) }

@@ -230,7 +230,7 @@ func (e *Enqueuer) Resume(ctx context.Context, f spool.Found) {
 		f.Hold = e.kernel.Holding(f.ID)
 	}
 	now := time.Now()
-	done := map[int]bool{}
+	done := map[int]bool{} // or in the trash
 	was := map[int]fact.Routed{}
 	for _, v := range f.Facts {
 		switch v := v.(type) {
@@ -238,8 +238,12 @@ func (e *Enqueuer) Resume(ctx context.Context, f spool.Found) {
 			done[v.Rcpt] = true
 		case fact.Rejected:
 			done[v.Rcpt] = true
+		case fact.Undone:
+			delete(done, v.Rcpt)
 		case fact.Routed:
 			was[v.Rcpt] = v
+		case fact.Rerouted:
+			was[v.Rcpt] = fact.Routed{Rcpt: v.Rcpt, Module: v.Module, Queue: v.Queue, Address: v.Address}
 		}
 	}
 	var routes []fact.Routed

@@ -83,7 +83,7 @@ func (m *Map[V]) Set(id mail.ID, v V) {
 		return
 	}
 	if len(p.low) == cap(p.low) {
-		p.resize(min(max(4, 2*len(p.low)), pageMask+1))
+		p.resize(min(room(len(p.low)+1), pageMask+1))
 	}
 	p.low = slices.Insert(p.low, at, low)
 	p.values = slices.Insert(p.values, at, v)
@@ -101,6 +101,10 @@ func (m *Map[V]) add(key uint64) *page[V] {
 	m.order = slices.Insert(m.order, at, key)
 	return p
 }
+
+// room is how much a page is given that holds n values: a quarter more, and never so
+// much that the next Delete shrinks it.
+func room(n int) int { return max(4, n+n/4) }
 
 // resize gives a page room for n values.
 func (p *page[V]) resize(n int) {
@@ -127,8 +131,8 @@ func (m *Map[V]) Delete(id mail.ID) {
 		delete(m.pages, key)
 		at, _ := slices.BinarySearch(m.order, key)
 		m.order = slices.Delete(m.order, at, at+1)
-	case cap(p.low) > 4 && n <= cap(p.low)/4:
-		p.resize(cap(p.low) / 2)
+	case cap(p.low) > 4 && n < cap(p.low)/2:
+		p.resize(room(n))
 	}
 }
 

@@ -117,13 +117,15 @@ func TestMemory(t *testing.T) {
 	if per := (live() - before) / n; per > 11 {
 		t.Errorf("%d bytes a value of 8 bytes, want at most 11", per)
 	}
-	for i := range mail.ID(n) {
-		if i%256 != 0 {
-			m.Delete(1000 + i)
+	for _, keep := range []mail.ID{2, 4, 16, 256} { // as messages go
+		for i := range mail.ID(n) {
+			if i%keep != 0 {
+				m.Delete(1000 + i)
+			}
 		}
-	}
-	if per := (live() - before) / uint64(m.Len()); per > 300 {
-		t.Errorf("%d bytes a value that stands alone, want at most 300", per)
+		if per := (live() - before) / uint64(m.Len()); per > 300 || keep <= 16 && per > 24 {
+			t.Errorf("one in %d is left: %d bytes a value of 8 bytes, want at most 24, and if it stands alone 300", keep, per)
+		}
 	}
 	runtime.KeepAlive(&m)
 }

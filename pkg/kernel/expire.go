@@ -48,6 +48,9 @@ func (k *Kernel) expireAll() (next time.Time) {
 		for _, key := range keys {
 			k.expire(k.ledger, key, limit, nil)
 		}
+		if len(keys) > 0 { // behind what is damaged, and never expires, others may grow old
+			next = earlier(next, now.Add(expireAgain))
+		}
 		next = earlier(next, now.Add(max(limit-oldest, expireLeast)))
 	}
 	return next
@@ -56,6 +59,9 @@ func (k *Kernel) expireAll() (next time.Time) {
 // expireLeast is the least time between two looks for what is too old: what is in hand
 // now may be left alone then.
 const expireLeast = time.Minute
+
+// expireAgain is when a host queue is looked at again in which something was too old.
+const expireAgain = time.Hour
 
 // expire ends the recipients of a host queue that are older than that and in nobody's
 // hands; last is what the last attempt has said, nil: what each has had.

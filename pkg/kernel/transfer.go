@@ -300,6 +300,9 @@ func (k *Kernel) answered(key queue.Key) time.Time {
 	if _, delayed := k.state.Delayed(key); delayed {
 		k.recover(key)
 	}
+	if k.state.Answered(key) {
+		kick(k.changed) // it may have more workers now
+	}
 	return k.now()
 }
 

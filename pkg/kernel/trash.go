@@ -20,6 +20,14 @@ func (k *Kernel) Trash() []queue.BatchView {
 	return k.state.Trash()
 }
 
+// InTrash is the number of messages that are there for the sake of the trash alone: they
+// are counted apart from the queue.
+func (k *Kernel) InTrash() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.InTrash()
+}
+
 // TrashUntil is when what has been put into the trash at a time is purged.
 func (k *Kernel) TrashUntil(at time.Time) time.Time { return at.Add(time.Duration(k.trashAge.Load())) }
 

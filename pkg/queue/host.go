@@ -29,6 +29,7 @@ type host struct {
 	index      int     // there; -1: not there
 	ticket     uint32  // of its place in module.line
 	place      where
+	answers    bool // it has since it was made, or since it was delayed
 }
 
 // A ticket is a place in a line. It counts as long as the entry has the same.
@@ -297,10 +298,11 @@ func (s *State) plan(h *host) {
 	}
 }
 
-// allowed is how many workers a host queue may have: more only as its line grows,
-// and one as long as the last attempt has failed.
+// allowed is how many workers a host queue may have: one until its host has answered,
+// or after an attempt has failed, or a dead host with a long queue would keep many from
+// those that live; then more as its line grows.
 func (h *host) allowed() int {
-	if h.until != 0 {
+	if !h.answers || h.until != 0 {
 		return 1
 	}
 	return min(h.module.limits.QueueChannels, 1+h.ready/perChannel)
@@ -407,8 +409,20 @@ func (m *module) first() instant {
 func (s *State) Delay(d fact.Delay) {
 	h := s.host(Key{d.Module, d.Queue})
 	h.delay, h.until = d, s.in(d.Until)
+	h.answers = h.answers && h.until == 0
 	s.plan(h)
 	s.drop(h)
+}
+
+// Answered says that the host of a queue has answered, and whether that is news.
+func (s *State) Answered(k Key) bool {
+	h := s.hosts[k]
+	if h == nil || h.answers {
+		return false
+	}
+	h.answers = true
+	s.plan(h)
+	return true
 }
 
 // Delayed returns the delay of a host queue, as long as it was not taken back. It

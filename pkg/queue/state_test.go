@@ -371,12 +371,16 @@ func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
 func TestWorkersComeAsTheLineGrows(t *testing.T) {
 	for _, tt := range []struct {
 		messages, want int
+		answered       bool
 		failed         bool // the last attempt
-	}{{1, 1, false}, {9, 1, false}, {10, 2, false}, {100, 2, false}, {100, 1, true}} {
+	}{{1, 1, true, false}, {9, 1, true, false}, {10, 2, true, false}, {100, 2, true, false}, {100, 1, true, true}, {100, 1, false, false}} {
 		s := New()
 		s.SetLimits("SMTP", limits)
 		for id := range mail.ID(tt.messages) {
 			add(s, id+1, "a")
+		}
+		if tt.answered && !s.Answered(Key{"SMTP", "a"}) {
+			t.Error("that a host has answered is no news")
 		}
 		if tt.failed {
 			s.Delay(fact.Delay{Module: "SMTP", Queue: "a", Attempts: 1, Until: epoch})
@@ -386,7 +390,7 @@ func TestWorkersComeAsTheLineGrows(t *testing.T) {
 			got++
 		}
 		if got != tt.want {
-			t.Errorf("%d messages, failed %v: %d workers, want %d", tt.messages, tt.failed, got, tt.want)
+			t.Errorf("%+v: %d workers", tt, got)
 		}
 	}
 }

@@ -142,6 +142,9 @@ func (s *State) purge(m *message, f fact.Purged) {
 	s.reportLater(m, r.time)
 }
 
+// InTrash is the number of messages that are in the queue for the sake of the trash alone.
+func (s *State) InTrash() int { return s.trash.messages }
+
 // Trash returns what is in it, the latest act first.
 func (s *State) Trash() (all []BatchView) {
 	for act, b := range s.trash.batches {

@@ -26,7 +26,9 @@ func (s *server) health() admin.Health {
 
 // intake is how mail is taken.
 func (s *server) intake() admin.Intake {
-	return admin.Intake{Spool: s.spool.Health(), Full: s.enqueuer.Full(context.Background())}
+	health := s.spool.Health()
+	health.Messages -= s.kernel.InTrash() // which is counted apart
+	return admin.Intake{Spool: health, Full: s.enqueuer.Full(context.Background())}
 }
 
 // gauges are the statistics elements that are asked when somebody looks.
@@ -38,7 +40,8 @@ func (s *server) gauges() {
 		return 0
 	}
 	for name, value := range map[string]func() int64{
-		"numQueuedMessages":     func() int64 { return int64(s.spool.Len()) },
+		"numQueuedMessages":     func() int64 { return int64(s.spool.Len() - s.kernel.InTrash()) },
+		"numTrashedMessages":    func() int64 { return int64(s.kernel.InTrash()) },
 		"numUnreadMessages":     func() int64 { return int64(s.spool.Unread()) },
 		"journalFilledPercent":  func() int64 { return int64(100 * s.spool.Load().Journal) },
 		"journalClosedSegments": func() int64 { return int64(s.spool.Load().Closed) },
