@@ -11,6 +11,7 @@ import (
 
 	"cgq/pkg/control"
 	"cgq/pkg/directory"
+	"cgq/pkg/fact"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
 	"cgq/pkg/serverlog"
@@ -26,6 +27,7 @@ type Server struct {
 	Audit     *slog.Logger // tag AUDIT: a record an act
 	Stats     *stats.Set
 	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
+	Facts     func(mail.ID) ([]fact.Fact, error)       // what has happened to it
 	Route     kernel.Where
 	Pace      func() kernel.Pace
 	Backup    func(context.Context, io.Writer) (spool.Archived, error)
@@ -52,6 +54,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.HandleRows(m, control.MessageList, s.messageList)
 	control.Handle(m, control.MessageShow, s.messageShow)
 	control.HandleDownload(m, control.MessageContent, s.messageContent)
+	control.HandleRows(m, control.MessageTrace, s.messageTrace)
 	control.Handle(m, control.MessageRelease, s.messageRelease)
 	control.Handle(m, control.MessageReroute, s.messageReroute)
 	control.Handle(m, control.MessageReject, s.reject)

@@ -32,6 +32,8 @@ var (
 		"one message with its active recipients"}
 	MessageContent = Download[MessageID, Content]{"message/content", View,
 		"the text of a message: RFC 5322, with LF line ends"}
+	MessageTrace = Stream[MessageID, TraceRow]{"message/trace", Monitor,
+		"the life of a message in the order of time: its facts as long as it is in the Queue, and the lines of the Server Log about it"}
 	MessageRelease = Call[Act, Outcome]{"message/release", Release,
 		"removes the delays of messages, and of the host queues that they are in; counts recipients"}
 	MessageReroute = Call[Act, Outcome]{"message/reroute", Settings,
@@ -130,7 +132,15 @@ type Act struct {
 
 // Check refuses the empty selection, and All beside something that narrows it:
 // neither can be meant. The [Mux] calls it before the handler.
-func (a Act) Check() error { return a.Selection.check() }
+func (a Act) Check() error {
+	if len(a.Text) > MaxText {
+		return Errorf(KindBadRequest, strconv.Itoa(MaxText)+" bytes at most", "a text of %d bytes", len(a.Text))
+	}
+	return a.Selection.check()
+}
+
+// MaxText is how many bytes the text of a reject and the reason of a hold have at most.
+const MaxText = 512
 
 func (s Selection) check() error {
 	narrow := s
@@ -289,9 +299,13 @@ type Seconds time.Duration
 // Duration is the length as time has it.
 func (s Seconds) Duration() time.Duration { return time.Duration(s) }
 
-// MarshalJSON writes the seconds, rounded up, so that what remains is not nothing.
+// MarshalJSON writes the seconds, rounded away from none, so that what remains is not
+// nothing, and less than nothing is not either.
 func (s Seconds) MarshalJSON() ([]byte, error) {
-	n := (time.Duration(s) + time.Second - 1) / time.Second
+	n := (time.Duration(s).Abs() + time.Second - 1) / time.Second
+	if s < 0 {
+		n = -n
+	}
 	return strconv.AppendInt(nil, int64(n), 10), nil
 }
 

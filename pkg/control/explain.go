@@ -78,3 +78,14 @@ type ErrorRow struct {
 	Text  string `json:"text"` // hostile
 	Count int    `json:"count"`
 }
+
+// TraceFact is the Tag of a [TraceRow] that is no line of a log, but a fact on record.
+const TraceFact = "FACT"
+
+// A TraceRow is one thing that happened to a message.
+type TraceRow struct {
+	Time      time.Time `json:"time"`
+	Tag       string    `json:"tag"`                 // TraceFact, or the component that wrote the line of the log
+	Recipient string    `json:"recipient,omitempty"` // of a fact about one; hostile
+	Text      string    `json:"text"`                // hostile; a line of the log as it stands there
+}

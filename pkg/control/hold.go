@@ -37,15 +37,12 @@ type HoldOrder struct {
 	DryRun bool    `json:"dry_run,omitempty"`
 }
 
-// maxReason is how many bytes a reason has.
-const maxReason = 512
-
 // Check refuses a hold without a selection, without a reason, and of no time.
 func (h HoldOrder) Check() error {
 	switch reason := strings.TrimSpace(h.Reason); {
 	case reason == "":
 		return Errorf(KindBadRequest, "say why: others will ask", "no reason for the hold")
-	case len(reason) > maxReason:
+	case len(reason) > MaxText:
 		return Errorf(KindBadRequest, "512 bytes at most", "a reason of %d bytes", len(reason))
 	case h.For < 0:
 		return Errorf(KindBadRequest, "leave it out for a hold that has no end", "a hold for less than no time")
