@@ -61,26 +61,29 @@ func (k *Kernel) Purge(number uint64, o Order) (Outcome, error) {
 func (k *Kernel) empty(number uint64, o Order, say func(rcpt int) fact.Fact) (out Outcome, err error) {
 	k.emptying.Lock()
 	defer k.emptying.Unlock()
-	k.mu.Lock()
-	rows := k.state.Trashed(number)
-	k.mu.Unlock()
-	if len(rows) == 0 {
-		return out, ErrNoBatch
-	}
-	changes := make([]fact.Change, len(rows))
+	var changes []fact.Change
 	last := mail.ID(0)
-	for i, row := range rows {
-		changes[i] = fact.Change{ID: row.ID, Fact: say(row.Rcpt)}
-		if row.ID != last {
-			out.Messages, last = out.Messages+1, row.ID
+	for after, more := mail.ID(0), true; more; {
+		var rows []queue.Row
+		k.mu.Lock()
+		rows, after, more = k.state.Trashed(number, after, slice)
+		k.mu.Unlock()
+		for _, row := range rows {
+			changes = append(changes, fact.Change{ID: row.ID, Fact: say(row.Rcpt)})
+			if row.ID != last {
+				out.Messages, last = out.Messages+1, row.ID
+			}
 		}
 	}
-	out.Matched, out.Rows = len(rows), len(rows)
+	if len(changes) == 0 {
+		return out, ErrNoBatch
+	}
+	out.Matched, out.Rows = len(changes), len(changes)
 	if o.Dry {
 		return out, nil
 	}
 	if err := k.decide(changes, nil); err != nil {
-		return Outcome{Matched: len(rows)}, err
+		return Outcome{Matched: len(changes)}, err
 	}
 	k.apply(changes)
 	kick(k.changed)

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -13,10 +12,6 @@ import (
 type Row struct {
 	ID   mail.ID
 	Rcpt int
-}
-
-func (r Row) compare(other Row) int {
-	return cmp.Or(cmp.Compare(r.ID, other.ID), cmp.Compare(r.Rcpt, other.Rcpt))
 }
 
 // A subject is a recipient as a selection sees it.

@@ -100,7 +100,14 @@ func (s *State) check(t *rapid.T) {
 		}
 	}
 	for _, b := range s.trash.batches {
-		trash -= len(b.rows)
+		n := 0
+		for _, rcpts := range b.rows.All() {
+			n += len(rcpts)
+		}
+		if n != b.n {
+			t.Fatalf("a batch has %d rows, want %d", b.n, n)
+		}
+		trash -= n
 	}
 	if trash != 0 || alone != s.trash.messages {
 		t.Fatalf("%d rows more in the trash than in its batches; %d messages alone, want %d", trash, s.trash.messages, alone)
@@ -284,14 +291,14 @@ func TestNothingIsForgottenAndNothingIsGivenTwice(t *testing.T) {
 			"empty": func(t *rapid.T) {
 				act := rapid.Uint64Range(0, acts).Draw(t, "act")
 				undo := rapid.Bool().Draw(t, "undo")
-				for _, row := range s.Trashed(act) {
+				for _, row := range s.trashed(act) {
 					if undo {
 						do(row.ID, fact.Undone{Rcpt: row.Rcpt, Act: act})
 					} else {
 						do(row.ID, fact.Purged{Rcpt: row.Rcpt, Act: act})
 					}
 				}
-				if s.Trashed(act) != nil {
+				if s.trashed(act) != nil {
 					t.Fatalf("batch %d is not empty", act)
 				}
 			},

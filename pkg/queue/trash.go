@@ -2,11 +2,11 @@ package queue
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
 	"cgq/pkg/fact"
+	"cgq/pkg/idmap"
 	"cgq/pkg/mail"
 )
 
@@ -20,10 +20,34 @@ type trash struct {
 
 // A batch is what one act has put there.
 type batch struct {
-	at   instant
-	by   string
-	text string
-	rows map[Row]struct{}
+	at    instant
+	by    string
+	text  string
+	rows  idmap.Map[[]int32] // recipients by their messages
+	n     int                // recipients
+	bytes int64              // of the messages
+}
+
+func (b *batch) put(m *message, rcpt int) {
+	rcpts, there := b.rows.Get(m.id)
+	b.rows.Set(m.id, append(rcpts, int32(rcpt)))
+	if b.n++; !there {
+		b.bytes += m.size
+	}
+}
+
+func (b *batch) take(m *message, rcpt int) {
+	rcpts, _ := b.rows.Get(m.id)
+	at := slices.Index(rcpts, int32(rcpt))
+	if at < 0 {
+		return
+	}
+	if b.n--; len(rcpts) > 1 {
+		b.rows.Set(m.id, slices.Delete(rcpts, at, at+1))
+		return
+	}
+	b.rows.Delete(m.id)
+	b.bytes -= m.size
 }
 
 // A BatchView is what one act has put into the trash, as an administrator sees it.
@@ -64,10 +88,10 @@ func (s *State) reject(m *message, f fact.Rejected) {
 func (t *trash) put(s *State, m *message, f fact.Rejected) {
 	b := t.batches[f.Act]
 	if b == nil {
-		b = &batch{at: s.in(f.At), by: f.By, text: f.Text, rows: map[Row]struct{}{}}
+		b = &batch{at: s.in(f.At), by: f.By, text: f.Text}
 		t.batches[f.Act] = b
 	}
-	b.rows[Row{m.id, f.Rcpt}] = struct{}{}
+	b.put(m, f.Rcpt)
 	m.rcpts[f.Rcpt].set(trashed, true)
 	m.trashed++
 }
@@ -89,10 +113,9 @@ func (t *trash) count(m *message, was bool) {
 func (t *trash) forget(m *message) {
 	alone := m.alone()
 	for act, b := range t.batches {
-		for i := range m.rcpts {
-			if _, ok := b.rows[Row{m.id, i}]; ok {
-				t.remove(m, i, act)
-			}
+		rcpts, _ := b.rows.Get(m.id)
+		for _, i := range slices.Clone(rcpts) {
+			t.remove(m, int(i), act)
 		}
 	}
 	t.count(m, alone)
@@ -101,7 +124,7 @@ func (t *trash) forget(m *message) {
 // remove takes a recipient out of the trash, wherever it goes.
 func (t *trash) remove(m *message, rcpt int, act uint64) {
 	if b := t.batches[act]; b != nil {
-		if delete(b.rows, Row{m.id, rcpt}); len(b.rows) == 0 {
+		if b.take(m, rcpt); b.n == 0 {
 			delete(t.batches, act)
 		}
 	}
@@ -148,28 +171,32 @@ func (s *State) InTrash() int { return s.trash.messages }
 // Trash returns what is in it, the latest act first.
 func (s *State) Trash() (all []BatchView) {
 	for act, b := range s.trash.batches {
-		v := BatchView{Act: act, At: s.out(b.at), By: b.by, Text: b.text, Recipients: len(b.rows)}
-		seen := map[mail.ID]struct{}{}
-		for row := range b.rows {
-			if _, ok := seen[row.ID]; ok {
-				continue
-			}
-			seen[row.ID] = struct{}{}
-			v.Messages++
-			v.Bytes += s.message(row.ID).size
-		}
+		v := BatchView{Act: act, At: s.out(b.at), By: b.by, Text: b.text, Messages: b.rows.Len(), Recipients: b.n, Bytes: b.bytes}
 		all = append(all, v)
 	}
 	slices.SortFunc(all, func(a, b BatchView) int { return cmp.Compare(b.Act, a.Act) })
 	return all
 }
 
-// Trashed returns the recipients that an act has put into the trash, and that are there.
-func (s *State) Trashed(act uint64) []Row {
-	if b := s.trash.batches[act]; b != nil {
-		return slices.SortedFunc(maps.Keys(b.rows), Row.compare)
+// Trashed returns the recipients that an act has put into the trash, and that are there,
+// of the next limit messages behind an id; go on with last as long as there is more.
+func (s *State) Trashed(act uint64, after mail.ID, limit int) (rows []Row, last mail.ID, more bool) {
+	b := s.trash.batches[act]
+	if b == nil {
+		return nil, after, false
 	}
-	return nil
+	last = after
+	n := 0
+	for id, rcpts := range b.rows.After(after) {
+		if n++; n > limit {
+			return rows, last, true
+		}
+		last = id
+		for _, i := range rcpts {
+			rows = append(rows, Row{id, int(i)})
+		}
+	}
+	return rows, last, false
 }
 
 // Stale returns the acts that have put something into the trash before a time, and when

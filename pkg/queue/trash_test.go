@@ -62,14 +62,14 @@ func TestUndoAndPurge(t *testing.T) {
 	if acts, next := s.Stale(epoch); len(acts) != 2 || !next.IsZero() {
 		t.Errorf("Stale = %v, %v; want both", acts, next)
 	}
-	for _, row := range s.Trashed(1) {
+	for _, row := range s.trashed(1) {
 		s.Apply(row.ID, fact.Undone{Rcpt: row.Rcpt, Act: 1})
 	}
 	m, _ := s.Message(1, epoch)
 	if len(m.Recipients) != 2 || m.Recipients[0].To.Local != "other" || m.Recipients[0].Attempts != 3 || m.Recipients[0].Status != Ready {
 		t.Errorf("message 1 is %+v", m)
 	}
-	for _, row := range s.Trashed(2) {
+	for _, row := range s.trashed(2) {
 		s.Apply(row.ID, fact.Purged{Rcpt: row.Rcpt, Act: 2})
 	}
 	if r, ok := s.TakeReport(epoch); !ok || r.ID != 2 || !r.Last || r.Done[0].Wanted {
@@ -95,4 +95,14 @@ func TestReportBesideTrash(t *testing.T) {
 	if r, ok := s.TakeReport(epoch.Add(time.Hour)); ok {
 		t.Errorf("it comes again: %+v", r)
 	}
+}
+
+// trashed are all recipients that an act has put into the trash.
+func (s *State) trashed(act uint64) (all []Row) {
+	for after, more := mail.ID(0), true; more; {
+		var some []Row
+		some, after, more = s.Trashed(act, after, 1)
+		all = append(all, some...)
+	}
+	return all
 }
