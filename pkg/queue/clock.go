@@ -47,11 +47,15 @@ func (c *clock) out(i instant) time.Time {
 // Age is how long ago a message was submitted, whatever the clock on the wall has done
 // since.
 func (c *clock) Age(id mail.ID, submitted, now time.Time) time.Duration {
-	age := now.Sub(submitted)
+	return now.Sub(submitted) - c.since(id)
+}
+
+// since is by how much the clock has jumped since a message was submitted.
+func (c *clock) since(id mail.ID) (by time.Duration) {
 	for _, j := range c.jumps {
 		if id <= j.newest {
-			age -= j.by
+			by += j.by
 		}
 	}
-	return age
+	return by
 }

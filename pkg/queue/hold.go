@@ -209,7 +209,7 @@ func (s *State) Free(why string, after mail.ID, limit int) (n int, last mail.ID,
 func (s *State) free(m *message) {
 	for i := range m.rcpts {
 		e := m.rcpts[i].in()
-		if e == nil || e.open == 0 || int(e.first) != i { // each entry once
+		if e == nil || e.open == 0 || int(e.first()) != i { // each entry once
 			continue
 		}
 		m.held = true

@@ -17,7 +17,8 @@ type host struct {
 	until      instant    // of it
 	head, tail *entry     // all entries, by their ids: in order of arrival
 	late       *entry     // where the last one came in that was older than the tail
-	line       []ticket   // those that may be leased, in order
+	line       []*entry   // those that may be leased, in order; nil: one that has left it
+	began      uint32     // how many have left its front
 	waiting    waitHeap   // those that wait for their time
 	ready      int        // how many of line count
 	entries    int
@@ -30,12 +31,6 @@ type host struct {
 	ticket     uint32  // of its place in module.line
 	place      where
 	answers    bool // it has since it was made, or since it was delayed
-}
-
-// A ticket is a place in a line. It counts as long as the entry has the same.
-type ticket struct {
-	e      *entry
-	number uint32
 }
 
 // A module is what the State knows of one: how many may work.
@@ -179,7 +174,7 @@ func (h *host) remove(e *entry) {
 func (h *host) unplace(e *entry) {
 	switch e.place {
 	case ready:
-		e.ticket++
+		h.line[uint32(e.index)-h.began] = nil
 		h.ready--
 	case waiting:
 		heap.Remove(&h.waiting, int(e.index))
@@ -216,19 +211,38 @@ func (s *State) settle(e *entry) {
 
 // queue puts an entry at the end of the line.
 func (h *host) queue(e *entry) {
-	e.place = ready
-	e.ticket++
-	h.ready++
 	if len(h.line) > 64 && len(h.line) > 4*h.ready { // most have left it
-		kept := h.line[:0]
-		for _, t := range h.line {
-			if t.number == t.e.ticket {
-				kept = append(kept, t)
+		all := h.line
+		h.line = h.line[:0]
+		for _, kept := range all {
+			if kept != nil {
+				h.append(kept)
 			}
 		}
-		h.line = kept
+		clear(all[len(h.line):])
 	}
-	h.line = append(h.line, ticket{e, e.ticket})
+	e.place = ready
+	h.ready++
+	h.append(e)
+}
+
+func (h *host) append(e *entry) {
+	e.index = int32(h.began + uint32(len(h.line)))
+	h.line = append(h.line, e)
+}
+
+// pop takes the first out of the line, or returns nil.
+func (h *host) pop() *entry {
+	for len(h.line) > 0 {
+		e := h.line[0]
+		h.line[0], h.line = nil, h.line[1:]
+		if h.began++; e != nil {
+			e.place = nowhere
+			h.ready--
+			return e
+		}
+	}
+	return nil
 }
 
 // isHeld says that nobody may touch any of an entry.
@@ -485,25 +499,31 @@ func (w *hostHeap) Pop() any {
 	return h
 }
 
+// A later look of the Dequeuer at a message.
+type later struct {
+	m  *message
+	at instant
+}
+
 // laterHeap orders messages by when the Dequeuer shall look at them.
-type laterHeap []*message
+type laterHeap []later
 
 func (w laterHeap) Len() int           { return len(w) }
-func (w laterHeap) Less(i, j int) bool { return w[i].reportAt < w[j].reportAt }
+func (w laterHeap) Less(i, j int) bool { return w[i].at < w[j].at }
 func (w laterHeap) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
-	w[i].index, w[j].index = int32(i), int32(j)
+	w[i].m.index, w[j].m.index = int32(i), int32(j)
 }
 func (w *laterHeap) Push(x any) {
-	m := x.(*message)
-	m.index = int32(len(*w))
-	*w = append(*w, m)
+	l := x.(later)
+	l.m.index = int32(len(*w))
+	*w = append(*w, l)
 }
 func (w *laterHeap) Pop() any {
 	old := *w
-	m := old[len(old)-1]
-	old[len(old)-1] = nil
-	m.index = -1
+	l := old[len(old)-1]
+	old[len(old)-1] = later{}
+	l.m.index = -1
 	*w = old[:len(old)-1]
-	return m
+	return l
 }

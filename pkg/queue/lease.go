@@ -30,17 +30,10 @@ func (s *State) Lease(k Key, now time.Time) (l Lease, ok bool) {
 		e := heap.Pop(&h.waiting).(*entry)
 		h.queue(e)
 	}
-	for len(h.line) > 0 {
-		t := h.line[0]
-		h.line[0].e, h.line = nil, h.line[1:]
-		if t.number != t.e.ticket {
-			continue
-		}
-		e := t.e
-		h.unplace(e)
+	for e := h.pop(); e != nil; e = h.pop() {
 		m := e.msg
 		l = Lease{Key: k, ID: m.id, Size: m.size, Repeated: m.repeated}
-		l.Envelope, _ = m.packed.unpack(len(m.rcpts))
+		l.Envelope, _ = s.envelope(m)
 		for i, r := range e.recipients {
 			if !r.is(done|leased|held) && r.time <= at {
 				r.take(true)

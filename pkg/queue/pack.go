@@ -2,7 +2,6 @@ package queue
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"time"
 
 	"cgq/pkg/mail"
@@ -17,7 +16,7 @@ import (
 //	submitted   8 bytes, nanoseconds since 1970
 //	sender      local, domain
 //	subject
-//	auth, peer, domain, envelope id     those that it has
+//	auth, peer, domain, envelope id     those that it has; the domain is a number in words
 //	recipients  for each: local, domain, notify a byte, and the original address if its 0x80 is set
 //
 // A string is its length as a varint, and its bytes. How many recipients there are is
@@ -37,7 +36,23 @@ const (
 // hasOriginal is beside the members of mail.Notify.
 const hasOriginal = 0x80
 
-func pack(env *mail.Envelope, subject string) packed {
+// words are texts that many messages have: each is kept once, and has a number.
+type words struct {
+	all     []string
+	numbers map[string]uint64
+}
+
+func (w *words) number(s string) uint64 {
+	n, ok := w.numbers[s]
+	if !ok {
+		n = uint64(len(w.all))
+		w.all = append(w.all, s)
+		w.numbers[s] = n
+	}
+	return n
+}
+
+func pack(env *mail.Envelope, subject string, w *words) packed {
 	flags := uint64(env.Return)<<returnShift | uint64(env.Body)<<bodyShift
 	flags |= bit(env.Auth != "", hasAuth) | bit(env.Peer.IsValid(), hasPeer) | bit(env.Domain != "", hasDomain) |
 		bit(env.EnvelopeID != "", hasEnvelopeID) | bit(env.SMTPUTF8, isSMTPUTF8)
@@ -49,10 +64,11 @@ func pack(env *mail.Envelope, subject string) packed {
 		b = text(b, env.Auth)
 	}
 	if flags&hasPeer != 0 {
-		b = text(b, env.Peer.String())
+		peer, _ := env.Peer.MarshalBinary() // never fails
+		b = text(b, string(peer))
 	}
 	if flags&hasDomain != 0 {
-		b = text(b, env.Domain)
+		b = binary.AppendUvarint(b, w.number(env.Domain))
 	}
 	if flags&hasEnvelopeID != 0 {
 		b = text(b, env.EnvelopeID)
@@ -160,10 +176,14 @@ func (p packed) submitted() time.Time {
 
 // recipients are what is behind a face, from the first recipient on.
 func (c cursor) recipients() cursor {
-	for bit := uint64(hasPeer); bit <= hasEnvelopeID; bit <<= 1 {
-		if c.flags&bit != 0 {
-			c.text()
-		}
+	if c.flags&hasPeer != 0 {
+		c.text()
+	}
+	if c.flags&hasDomain != 0 {
+		c.varint()
+	}
+	if c.flags&hasEnvelopeID != 0 {
+		c.text()
 	}
 	return c
 }
@@ -200,19 +220,24 @@ func (r *reading) recipient(p packed, i int) mail.Recipient {
 	return r.cursor.recipient()
 }
 
+// envelope is that of a message, and its Subject.
+func (s *State) envelope(m *message) (*mail.Envelope, string) {
+	return m.packed.unpack(len(m.rcpts), &s.words)
+}
+
 // submitted is a recipient as it was submitted.
 func (s *State) submitted(m *message, i int) mail.Recipient { return s.reading.recipient(m.packed, i) }
 
 // unpack returns the envelope, with so many recipients, and the Subject.
-func (p packed) unpack(recipients int) (*mail.Envelope, string) {
+func (p packed) unpack(recipients int, w *words) (*mail.Envelope, string) {
 	f, c := p.face()
 	env := &mail.Envelope{ReturnPath: f.sender, Source: f.source, Auth: f.auth, Submitted: f.submitted,
 		Return: mail.Return(c.flags >> returnShift & 3), Body: mail.BodyType(c.flags >> bodyShift & 3), SMTPUTF8: c.flags&isSMTPUTF8 != 0}
 	if c.flags&hasPeer != 0 {
-		env.Peer, _ = netip.ParseAddr(c.text()) // pack wrote it
+		_ = env.Peer.UnmarshalBinary([]byte(c.text())) // pack wrote it
 	}
 	if c.flags&hasDomain != 0 {
-		env.Domain = c.text()
+		env.Domain = w.all[c.varint()]
 	}
 	if c.flags&hasEnvelopeID != 0 {
 		env.EnvelopeID = c.text()

@@ -13,6 +13,7 @@ import (
 
 // What is packed comes out as it went in, but for the Trace, which is not kept.
 func TestPackedEnvelope(t *testing.T) {
+	w := &words{numbers: map[string]uint64{}}
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.Just(""), rapid.String(), rapid.StringN(120, 200, -1))
 		address := func(label string) mail.Address {
@@ -30,8 +31,8 @@ func TestPackedEnvelope(t *testing.T) {
 				Original: text.Draw(t, "original")}
 		}
 		subject := text.Draw(t, "subject")
-		p := pack(env, subject)
-		got, gotSubject := p.unpack(len(env.Recipients))
+		p := pack(env, subject, w)
+		got, gotSubject := p.unpack(len(env.Recipients), w)
 		if !reflect.DeepEqual(got, env) || gotSubject != subject {
 			t.Fatalf("unpacked %+v, %q, want %+v, %q", got, gotSubject, env, subject)
 		}

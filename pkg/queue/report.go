@@ -47,8 +47,8 @@ func (s *State) reportLater(m *message, at instant) {
 		m.report = ready
 		s.now = append(s.now, m)
 	case m.left > 0 && m.report != waiting && unsaid():
-		m.reportAt, m.report = at+instant(s.ReportingDelay), waiting
-		heap.Push(&s.later, m)
+		m.report = waiting
+		heap.Push(&s.later, later{m, at + instant(s.ReportingDelay)})
 	}
 }
 
@@ -62,14 +62,14 @@ func (s *State) TakeReport(now time.Time) (Report, bool) {
 		s.now[0], s.now = nil, s.now[1:]
 	}
 	if m == nil {
-		if len(s.later) == 0 || s.later[0].reportAt > s.in(now) {
+		if len(s.later) == 0 || s.later[0].at > s.in(now) {
 			return Report{}, false
 		}
-		m = heap.Pop(&s.later).(*message)
+		m = heap.Pop(&s.later).(later).m
 	}
 	m.report = working
 	r := Report{ID: m.id, Size: m.size, Last: m.left == 0 && m.trashed == 0}
-	r.Envelope, r.Subject = m.packed.unpack(len(m.rcpts))
+	r.Envelope, r.Subject = s.envelope(m)
 	for i := range m.rcpts {
 		if rc := &m.rcpts[i]; rc.is(done) && !rc.is(reported|trashed) {
 			r.Done = append(r.Done, s.outcome(m, i, r.Envelope.Recipients[i].Address))
@@ -100,8 +100,8 @@ func (s *State) ReturnReport(id mail.ID, again time.Time) {
 	}
 	m.report = nowhere
 	if !again.IsZero() {
-		m.reportAt, m.report = s.in(again), waiting
-		heap.Push(&s.later, m)
+		m.report = waiting
+		heap.Push(&s.later, later{m, s.in(again)})
 		return
 	}
 	s.reportLater(m, m.unreported())
@@ -113,7 +113,7 @@ func (s *State) ReportWake() (at time.Time, any bool) {
 		return time.Time{}, true
 	}
 	if len(s.later) > 0 {
-		return s.out(s.later[0].reportAt), true
+		return s.out(s.later[0].at), true
 	}
 	return time.Time{}, false
 }

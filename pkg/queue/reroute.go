@@ -38,19 +38,16 @@ func (s *State) reroute(m *message, f fact.Rerouted) {
 // unlink takes a recipient out of the chain of an entry, which may be empty then.
 func (e *entry) unlink(i int32) {
 	rcpts := e.msg.rcpts
-	next := rcpts[i].next
-	rcpts[i].next = 0
-	if e.first == i {
-		if e.first = next; next == 0 {
-			e.tail = 0
-		}
+	if rcpts[i].next == i {
+		e.tail = -1
 		return
 	}
-	before := e.first
+	before := e.tail
 	for rcpts[before].next != i {
 		before = rcpts[before].next
 	}
-	if rcpts[before].next = next; next == 0 {
+	rcpts[before].next = rcpts[i].next
+	if e.tail == i {
 		e.tail = before
 	}
 }

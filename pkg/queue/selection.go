@@ -63,7 +63,7 @@ func (v *subject) Sender() mail.Address    { return v.front().sender }
 func (v *subject) Recipient() mail.Address { return v.s.submitted(v.m, v.i).Address }
 func (v *subject) Auth() string            { return v.front().auth }
 func (v *subject) Source() string          { return v.front().source.String() }
-func (v *subject) Submitted() time.Time    { return v.front().submitted }
+func (v *subject) Submitted() time.Time    { return v.front().submitted.Add(v.s.since(v.m.id)) }
 func (v *subject) Size() int64             { return v.m.size }
 func (v *subject) Attempts() int           { return v.m.rcpts[v.i].tries() }
 func (v *subject) Error() string           { return v.m.rcpts[v.i].trouble().String() }
@@ -114,7 +114,7 @@ func (s *State) Each(sel *selection.Selection, after mail.ID, limit int, now tim
 			}
 			if ok {
 				v := s.look(m, i, now)
-				do(v, s.Age(m.id, v.Submitted(), now))
+				do(v, now.Sub(v.Submitted()))
 			}
 		}
 	}

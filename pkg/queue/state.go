@@ -28,7 +28,7 @@ type Key struct{ Module, Queue string }
 func (k Key) String() string { return k.Module + "(" + k.Queue + ")" }
 
 // What follows is small on purpose: of a message with one recipient message, entry
-// and recipient are 208 bytes, and lie together.
+// and recipient are 192 bytes, and lie together.
 
 // A recipient is one address of a message.
 type recipient struct {
@@ -36,7 +36,7 @@ type recipient struct {
 	routed   *mail.Address // where it goes; nil: to the address as submitted
 	last     *mail.Result  // nil: none
 	time     instant       // how long it waits for itself; when it is done, of the result
-	next     int32         // the next recipient of the entry; 0: none
+	next     int32         // the next recipient of the entry, behind the last the first
 	attempts uint16        // more are not counted
 	flags    flags
 }
@@ -71,10 +71,9 @@ type message struct {
 	packed   packed
 	size     int64
 	rcpts    []recipient
-	reportAt instant // when the Dequeuer shall look at it
-	left     int32   // recipients not done
-	trashed  int32   // of the others, those in the trash
-	index    int32   // in State.later; -1: not there
+	left     int32 // recipients not done
+	trashed  int32 // of the others, those in the trash
+	index    int32 // in State.later; -1: not there
 	report   where
 	held     bool // nobody may touch it; State.reasons says why
 	repeated bool
@@ -83,21 +82,20 @@ type message struct {
 
 // An entry is a message in one host queue.
 type entry struct {
-	msg         *message
-	host        *host
-	prev, next  *entry       // in order of arrival
-	last        *mail.Result // nil: none
-	until       instant      // delay of the message in this queue
-	at          instant      // when it is due, while it waits
-	first, tail int32        // its recipients, in order of the envelope
-	open        int32        // recipients not done
-	idle        int32        // of them, those in nobody's hands
-	kept        int32        // of the open ones, those that a hold has
-	ticket      uint32       // of its place among the ready
-	index       int32        // in host.waiting
-	attempts    uint16
-	place       where
-	leased      bool
+	msg        *message
+	host       *host
+	prev, next *entry       // in order of arrival
+	last       *mail.Result // nil: none
+	until      instant      // delay of the message in this queue
+	at         instant      // when it is due, while it waits
+	tail       int32        // its last recipient, in order of the envelope; -1: none
+	open       int32        // recipients not done
+	idle       int32        // of them, those in nobody's hands
+	kept       int32        // of the open ones, those that a hold has
+	index      int32        // in host.waiting, or its place in host.line
+	attempts   uint16
+	place      where
+	leased     bool
 }
 
 // A lone message has one recipient, as most have.
@@ -124,6 +122,7 @@ type State struct {
 	ReportingDelay time.Duration
 
 	clock
+	words    words
 	reading  reading
 	subject  subject // what is looked at; its memory is used again
 	messages idmap.Map[*message]
@@ -139,6 +138,7 @@ type State struct {
 // New returns an empty queue.
 func New() *State {
 	return &State{hosts: map[Key]*host{}, modules: map[string]*module{}, reasons: map[mail.ID]string{},
+		words: words{numbers: map[string]uint64{}},
 		holds: holds{rows: map[Row][]uint64{}}, trash: trash{batches: map[uint64]*batch{}}}
 }
 
@@ -159,7 +159,7 @@ func (s *State) Add(n Message) {
 		return
 	}
 	m := newMessage(len(n.Envelope.Recipients))
-	m.id, m.packed, m.size, m.repeated, m.null = n.ID, pack(n.Envelope, n.Subject), n.Size, n.Repeated, n.Envelope.ReturnPath.IsZero()
+	m.id, m.packed, m.size, m.repeated, m.null = n.ID, pack(n.Envelope, n.Subject, &s.words), n.Size, n.Repeated, n.Envelope.ReturnPath.IsZero()
 	if m.held = n.Hold != ""; m.held {
 		s.reasons[n.ID] = n.Hold
 	}
@@ -292,11 +292,10 @@ func (s *State) enter(m *message, f fact.Routed) {
 		if e = r.entry; e == nil || e.host != nil { // else it is that of a lone message
 			e = &entry{}
 		}
-		*e = entry{msg: m, host: h, index: -1, first: int32(f.Rcpt), tail: int32(f.Rcpt)}
+		*e = entry{msg: m, host: h, tail: -1}
 		h.push(e)
-	} else {
-		e.insert(int32(f.Rcpt))
 	}
+	e.insert(int32(f.Rcpt))
 	r.entry, r.routed = e, nil
 	if s.submitted(m, f.Rcpt).Address != f.Address {
 		r.routed = &f.Address
@@ -316,31 +315,39 @@ func (s *State) enter(m *message, f fact.Routed) {
 // insert puts a recipient among those of an entry, at its place.
 func (e *entry) insert(i int32) {
 	rcpts := e.msg.rcpts
+	if e.tail < 0 {
+		rcpts[i].next, e.tail = i, i
+		return
+	}
+	first := rcpts[e.tail].next
 	switch {
 	case i > e.tail:
-		rcpts[e.tail].next, rcpts[i].next, e.tail = i, 0, i
-	case i < e.first:
-		rcpts[i].next, e.first = e.first, i
+		rcpts[i].next, rcpts[e.tail].next, e.tail = first, i, i
+	case i < first:
+		rcpts[i].next, rcpts[e.tail].next = first, i
 	default:
-		at := e.first
-		for rcpts[at].next != 0 && rcpts[at].next < i {
+		at := first
+		for at != e.tail && rcpts[at].next <= i {
 			at = rcpts[at].next
 		}
-		if at != i && rcpts[at].next != i { // else it has been here before
+		if at != i { // else it has been here before
 			rcpts[i].next, rcpts[at].next = rcpts[at].next, i
 		}
 	}
 }
 
+// first is the first recipient of an entry that has some.
+func (e *entry) first() int32 { return e.msg.rcpts[e.tail].next }
+
 // recipients yields those of an entry, in order of the envelope.
 func (e *entry) recipients(yield func(int, *recipient) bool) {
-	for i := e.first; ; {
+	if e.tail < 0 {
+		return
+	}
+	for i := e.first(); ; {
 		r := &e.msg.rcpts[i]
 		next := r.next
-		if r.entry == e && !yield(int(i), r) {
-			return
-		}
-		if next == 0 {
+		if r.entry == e && !yield(int(i), r) || i == e.tail {
 			return
 		}
 		i = next

@@ -89,8 +89,8 @@ func (s *State) check(t *rapid.T) {
 				if !r.is(done) {
 					chain++
 				}
-				if i < int(e.first) || i > int(e.tail) {
-					t.Fatalf("message %d in %v: recipient %d is not between %d and %d", id, e.host.key, i, e.first, e.tail)
+				if i < int(e.first()) || i > int(e.tail) {
+					t.Fatalf("message %d in %v: recipient %d is not between %d and %d", id, e.host.key, i, e.first(), e.tail)
 				}
 			}
 			if e.open != n || e.idle != idle[e] || e.kept != kept[e] || chain != n {
@@ -121,9 +121,12 @@ func (s *State) check(t *rapid.T) {
 			}
 		}
 		valid := 0
-		for _, l := range h.line {
-			if l.number == l.e.ticket && l.e.place == ready {
-				valid++
+		for i, e := range h.line {
+			if e == nil {
+				continue
+			}
+			if valid++; e.place != ready || uint32(e.index) != h.began+uint32(i) {
+				t.Fatalf("%v: message %d does not know its place in the line", k, e.msg.id)
 			}
 		}
 		if h.held != keeps[h] {

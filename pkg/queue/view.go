@@ -89,7 +89,7 @@ func (e *entry) held() int {
 			return i
 		}
 	}
-	return int(e.first)
+	return int(e.first())
 }
 
 // A MessageView is a message as an administrator sees it, with the recipients that
@@ -155,12 +155,12 @@ func (s *State) view(m *message, sel *selection.Selection, now time.Time) (v Mes
 			continue
 		}
 		if v.Envelope == nil {
-			v.Envelope, v.Subject = m.packed.unpack(len(m.rcpts))
+			v.Envelope, v.Subject = s.envelope(m)
 		}
 		v.Recipients = append(v.Recipients, s.recipient(m, i, v.Envelope.Recipients[i].Address, now))
 	}
 	if v.Envelope == nil && sel == nil {
-		v.Envelope, v.Subject = m.packed.unpack(len(m.rcpts))
+		v.Envelope, v.Subject = s.envelope(m)
 	}
 	v.ID, v.Size, v.Hold = m.id, m.size, s.reasons[m.id]
 	return v, nil
