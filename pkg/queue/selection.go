@@ -71,9 +71,10 @@ func (v *subject) Subject() string         { return v.front().subject }
 
 // after returns the messages of the selection among the next limit ids behind one,
 // where to go on, and whether to. What comes into the queue meanwhile is not passed
-// over.
+// over. They count until the next step.
 func (s *State) after(sel *selection.Selection, id mail.ID, limit int) (all []*message, last mail.ID, more bool) {
-	last = id
+	last, all = id, s.step[:0]
+	defer func() { s.step = all }()
 	if sel == nil || sel.IDs() == nil {
 		for next, m := range s.messages.After(id) {
 			if len(all) == limit {

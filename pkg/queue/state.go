@@ -124,7 +124,8 @@ type State struct {
 	clock
 	words    words
 	reading  reading
-	subject  subject // what is looked at; its memory is used again
+	subject  subject    // what is looked at; its memory is used again
+	step     []*message // likewise
 	messages idmap.Map[*message]
 	reasons  map[mail.ID]string // why messages are held
 	holds    holds
