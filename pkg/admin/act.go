@@ -34,6 +34,8 @@ func (s *Server) act(ctx context.Context, who control.Actor, what string, in con
 	switch {
 	case errors.Is(err, kernel.ErrEmpty):
 		err = control.Errorf(control.KindEmptySelection, "name what is meant, or say all", "the selection is empty")
+	case errors.Is(err, kernel.ErrLong):
+		err = control.Errorf(control.KindBadRequest, "hold less of it, or its messages by their ids", "%v", err)
 	case err != nil:
 		err = refused(err)
 	}

@@ -22,6 +22,12 @@ const HoldRestored = "restored"
 // ErrNoHold is returned by Unhold for a name that no hold has.
 var ErrNoHold = errors.New("no such hold")
 
+// ErrLong is returned by Hold for a selection that is too long to stand in the journal.
+var ErrLong = errors.New("a hold that lasts cannot have so long a selection")
+
+// maxWhere is how many bytes of its selection stand with a hold.
+const maxWhere = 16 << 10
+
 // Hold keeps what a selection selects from being transferred, until somebody takes the
 // hold away or its time, if it has one, is over. It persists. A selection that speaks of
 // what messages are, and not of how they fare, holds those that come later, too. What is
@@ -32,7 +38,13 @@ func (k *Kernel) Hold(sel *selection.Selection, o Order, reason string, until ti
 	}
 	var changes []fact.Change
 	last := mail.ID(0)
-	h := queue.Hold{By: o.By, Reason: reason, At: k.clock(), Until: until, Lasts: sel.Lasts(), Selection: sel}
+	h := queue.Hold{By: o.By, Reason: reason, At: k.clock(), Until: until, Lasts: sel.Lasts(), Selection: sel, Where: sel.String()}
+	if len(h.Where) > maxWhere {
+		if h.Lasts {
+			return out, ErrLong
+		}
+		h.Where = strings.ToValidUTF8(h.Where[:maxWhere], "") + "…" // facts say whom it has
+	}
 	if !o.Dry {
 		h.Number = k.acts.Add(1)
 	}
@@ -52,7 +64,7 @@ func (k *Kernel) Hold(sel *selection.Selection, o Order, reason string, until ti
 		out.Act = 0
 		return out, nil
 	}
-	standing := fact.Hold{Number: h.Number, At: h.At, Until: until, Lasts: h.Lasts, By: o.By, Reason: reason, Where: sel.String()}
+	standing := fact.Hold{Number: h.Number, At: h.At, Until: until, Lasts: h.Lasts, By: o.By, Reason: reason, Where: h.Where}
 	err = k.decide(changes, []spool.Standing{{Key: standing.Key(), Value: string(fact.AppendHold(nil, standing))}})
 	if err != nil {
 		return Outcome{}, err
@@ -151,16 +163,16 @@ func (k *Kernel) countHeld() map[uint64]int {
 func (k *Kernel) restoreHold(key, value string) {
 	h, err := fact.ParseHold(value)
 	var sel *selection.Selection
-	if err == nil {
+	if err == nil && h.Lasts {
 		sel, err = selection.Compile(selection.Terms{Where: h.Where})
 	}
 	if err != nil {
 		k.log.Queue.Error("a hold cannot be read: everything is held by it", "key", key, "err", err)
 		h.Number, _ = strconv.ParseUint(strings.TrimPrefix(key, fact.HoldKey), 10, 64)
-		h.Reason, h.Lasts, h.Until = "a hold that cannot be read", true, time.Time{}
+		h.Reason, h.Lasts, h.Until, h.Where = "a hold that cannot be read", true, time.Time{}, "true"
 		sel, _ = selection.Compile(selection.Terms{All: true}) // which it always can
 	}
-	k.state.Hold(queue.Hold{Number: h.Number, By: h.By, Reason: h.Reason, At: h.At, Until: h.Until, Lasts: h.Lasts, Selection: sel})
+	k.state.Hold(queue.Hold{Number: h.Number, By: h.By, Reason: h.Reason, At: h.At, Until: h.Until, Lasts: h.Lasts, Selection: sel, Where: h.Where})
 }
 
 // restoreRestored puts the hold on a restored backup back, if there is one (SPOOL R6).
@@ -216,7 +228,7 @@ func (k *Kernel) Holds() iter.Seq[Hold] {
 		}
 		for _, h := range all {
 			if !yield(Hold{Name: strconv.FormatUint(h.Number, 10), Reason: h.Reason, By: h.By, Since: h.At, Until: h.Until,
-				Lasts: h.Lasts, Where: h.Selection.String(), Recipients: counts[h.Number]}) {
+				Lasts: h.Lasts, Where: h.Where, Recipients: counts[h.Number]}) {
 				return
 			}
 		}

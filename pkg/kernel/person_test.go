@@ -334,3 +334,30 @@ func TestWhatNobodyAttemptsExpires(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A hold of very many messages by their ids is kept by its facts; one that lasts and cannot
+// stand in the journal is refused.
+func TestHoldOfALongSelection(t *testing.T) {
+	l := &memLedger{}
+	k := kernel.New(l, plan, discard(), newScripted(relayAll))
+	var ids []mail.ID
+	for id := mail.ID(100_000); id < 105_000; id++ {
+		ids = append(ids, id)
+	}
+	insert(k, ids[0], "a")
+	var senders []string
+	for i := range 1000 {
+		senders = append(senders, fmt.Sprintf("%030d@a.example", i))
+	}
+	if out, err := k.Hold(sel(t, selection.Terms{Sender: senders}), ann, "long", time.Time{}); !errors.Is(err, kernel.ErrLong) || l.n != 0 {
+		t.Errorf("Hold = %+v, %v", out, err)
+	}
+	out, err := k.Hold(sel(t, selection.Terms{IDs: ids}), ann, "many", time.Time{})
+	if stood := l.standing(fmt.Sprint("hold ", out.Act)); err != nil || out.Rows != 1 || len(stood) > 50<<10 {
+		t.Fatalf("Hold = %+v, %v, %d bytes stand", out, err, len(stood))
+	}
+	again := again(t, l, newScripted(relayAll), map[mail.ID]string{ids[0]: "a"})
+	if m, _ := again.Message(ids[0]); m.Recipients[0].Status != queue.Held || m.Recipients[0].Hold != "many" {
+		t.Errorf("after a restart: %+v", m.Recipients)
+	}
+}

@@ -21,7 +21,8 @@ type Hold struct {
 	At        time.Time
 	Until     time.Time // zero: nobody knows
 	Lasts     bool
-	Selection *selection.Selection
+	Selection *selection.Selection // of one that lasts
+	Where     string               // it in words
 }
 
 // holds are those of people.
