@@ -10,10 +10,10 @@ import (
 )
 
 func newQueue(a *app) *cobra.Command {
-	cmd := newGroup("queue", "Host queues: list, show, release, reject, backup",
+	cmd := newGroup("queue", "Host queues: list, show, explain, shape, release, reject, backup",
 		"A module keeps a queue for each host that it transfers to: SMTP one for a domain,\n"+
 			"LOCAL one for an Account. A host queue is Active, Ready, Delayed or Held.")
-	cmd.AddCommand(newQueueList(a), newQueueShow(a), newQueueRelease(a),
+	cmd.AddCommand(newQueueList(a), newQueueShow(a), newQueueExplain(a), newQueueShape(a), newQueueRelease(a),
 		newQueueReject(a), newQueueBackup(a))
 	return cmd
 }
