@@ -64,6 +64,12 @@ func missing(err error) bool {
 	return false
 }
 
+// gone reports whether err says that a message has left the queue.
+func gone(err error) bool {
+	e, ok := errors.AsType[*control.Error](err)
+	return ok && e.Kind == control.KindNoSuchMessage
+}
+
 // exit returns the exit status of an error.
 func exit(err error, failEmpty bool) int {
 	_, usage := errors.AsType[*usageError](err)

@@ -7,12 +7,12 @@ import (
 )
 
 func newMessage(a *app) *cobra.Command {
-	cmd := newGroup("message", "Messages: list, show, reject, release, reroute, drop",
+	cmd := newGroup("message", "Messages: list, show, content, trace, reject, release, reroute, drop, export",
 		"A message in the Queue has a number for life, its id: in the log, in the Received\n"+
 			"field, in the answer to its submitter and here.")
 	cmd.Aliases = []string{"msg"}
-	cmd.AddCommand(newMessageList(a), newMessageShow(a), newMessageReject(a),
-		newMessageRelease(a), newMessageReroute(a), newMessageDrop(a))
+	cmd.AddCommand(newMessageList(a), newMessageShow(a), newMessageContent(a), newMessageTrace(a), newMessageReject(a),
+		newMessageRelease(a), newMessageReroute(a), newMessageDrop(a), newMessageExport(a))
 	return cmd
 }
 
