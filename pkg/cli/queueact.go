@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,11 +38,14 @@ func (d deed) ofQueue(cmd *cobra.Command, s *selection, args []string) deed {
 // A releasing is the flags of a release of host queues.
 type releasing struct {
 	allDelayed, atOnce bool
+	wait               time.Duration
 }
 
 func (r *releasing) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&r.allDelayed, "all-delayed", false, "everything that a delayed queue keeps")
 	atOnceFlag(cmd, &r.atOnce)
+	cmd.Flags().Var((*length)(&r.wait), "wait", "wait up to this `time`, and report what became of each")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "60s"
 }
 
 func atOnceFlag(cmd *cobra.Command, atOnce *bool) {
@@ -49,7 +53,7 @@ func atOnceFlag(cmd *cobra.Command, atOnce *bool) {
 }
 
 // parse returns the selection of a release.
-func (r *releasing) parse(a *app, cmd *cobra.Command, s *selection, args []string,
+func (r *releasing) parse(a *app, cmd *cobra.Command, s *selection, o acting, args []string,
 ) (control.Selection, error) {
 	if r.allDelayed {
 		if len(args) > 0 || len(s.states) > 0 {
@@ -61,6 +65,8 @@ func (r *releasing) parse(a *app, cmd *cobra.Command, s *selection, args []strin
 	switch {
 	case err != nil:
 		return sel, err
+	case r.wait > 0 && o.dryRun:
+		return sel, usagef(cmd, "a dry run has nothing to wait for")
 	case sel.Empty() && !s.none:
 		return sel, usagef(cmd, "name a queue, select with flags, or say --all-delayed or --all")
 	}
@@ -77,13 +83,17 @@ func newQueueRelease(a *app) *cobra.Command {
 		Long: "Release Now: removes the delay of host queues, and of the messages in them that match,\n" +
 			"so that the module works them at once. It counts host queues. One that is named goes\n" +
 			"without a question; what flags select, when it is more than one message, needs a yes.\n" +
-			"Of each queue release_burst messages go at once, and the others at release_rate.",
-		Example: "  cgq queue release SMTP example.com\n  cgq queue release --all-delayed --yes\n" +
+			"Of each queue release_burst messages go at once, and the others at release_rate.\n\n" +
+			"With --wait it reports what became of each recipient: whether he left the queue and,\n" +
+			"from the log, how (of the first 100 messages), or what keeps him. Status 0 is that all\n" +
+			"have left; 5 that some have; 1 that none has. An interrupt ends the waiting, and not\n" +
+			"the release. It can watch 10,000 messages.",
+		Example: "  cgq queue release SMTP example.com --wait\n  cgq queue release --all-delayed --yes\n" +
 			"  cgq queue release --error '~greylist|try again' --age '>30m' --dry-run",
 		Args:              usageArgs(cobra.MaximumNArgs(2)),
 		ValidArgsFunction: a.completeQueueName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sel, err := r.parse(a, cmd, &s, args)
+			sel, err := r.parse(a, cmd, &s, o, args)
 			if err != nil {
 				return err
 			}
@@ -98,6 +108,9 @@ func newQueueRelease(a *app) *cobra.Command {
 					return control.Outcome{}, nil // nothing matched: the deed knows what that means
 				}
 				return out, err
+			}
+			if r.wait > 0 && !s.none {
+				return a.releaseAndWait(cmd.Context(), o, d, sel, r.wait, call)
 			}
 			return a.do(cmd.Context(), o, d, call)
 		},
