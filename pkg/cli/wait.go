@@ -71,6 +71,7 @@ type watch struct {
 	client *control.Client
 	rcpts  map[mail.ID][]*waited // in the order of their messages
 	open   map[mail.ID]bool      // messages with one of whom nothing is known yet
+	last   mail.ID               // that was looked at closer: the next round goes on behind it
 }
 
 // place is a host queue with a message in it.
@@ -140,13 +141,14 @@ func (w *watch) look(ctx context.Context) error {
 		there[row.ID] += row.Recipients
 		idle[row.ID] = idle[row.ID] || row.State != control.Processing && row.State != control.Ready
 	}
-	shown := 0
-	for _, id := range w.ids() {
+	ids, shown := w.ids(), 0
+	behind, _ := slices.BinarySearch(ids, w.last+1)
+	for _, id := range slices.Concat(ids[behind:], ids[:behind]) {
 		switch {
 		case there[id] == 0:
 			w.settle(id, nil)
 		case (idle[id] || there[id] < len(w.rcpts[id])) && shown < maxShown:
-			shown++
+			shown, w.last = shown+1, id
 			m, err := control.MessageShow.Do(ctx, w.client, control.MessageID{ID: id})
 			if err != nil && !gone(err) {
 				return err

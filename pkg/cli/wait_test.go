@@ -113,6 +113,23 @@ func TestReleaseAndWait(t *testing.T) {
 	}
 }
 
+// However many wait for their turn, everybody is looked at.
+func TestWaitingLooksAtEverybody(t *testing.T) {
+	d := full()
+	before, after := world{}, world{}
+	for id := range mail.ID(2*maxShown + 1) {
+		before[id+1] = []control.RecipientRow{rcpt("x@example.com", control.Delayed, 1, refused)}
+		after[id+1] = []control.RecipientRow{rcpt("x@example.com", control.Suspended, 1, refused)}
+	}
+	after[2*maxShown+1] = []control.RecipientRow{rcpt("x@example.com", control.Suspended, 2, "450 4.2.0 greylisted")}
+	d.turns(before, after)
+	got := cgq(t, d.serve(t), nil, strings.Fields("queue release SMTP example.com --wait=1s --no-headers")...)
+	lines := strings.Split(strings.TrimSpace(got.out), "\n")
+	if last := lines[len(lines)-1]; !strings.Contains(last, "201  x@example.com  tried ") || got.status != exitFailed {
+		t.Errorf("status %d, %q", got.status, last)
+	}
+}
+
 // An interrupt ends the waiting, and what is known is told.
 func TestWaitingIsInterrupted(t *testing.T) {
 	d := full()
