@@ -81,7 +81,7 @@ func newQueueShow(a *app) *cobra.Command {
 				return err
 			}
 			rows := control.MessageList.Do(cmd.Context(), client,
-				control.Selection{Module: []string{head.Module}, Queue: []string{head.Queue}})
+				control.Selection{Module: []string{head.Module}, Queue: []string{literal(head.Queue)}})
 			switch {
 			case a.human():
 				if err := a.printQueueHead(head); err != nil {

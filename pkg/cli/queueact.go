@@ -88,7 +88,7 @@ func newQueueRelease(a *app) *cobra.Command {
 			"from the log, how (of the first 100 messages), or what keeps him. Status 0 is that all\n" +
 			"have left; 5 that some have; 1 that none has. An interrupt ends the waiting, and not\n" +
 			"the release. It can watch 10,000 messages.",
-		Example: "  cgq queue release SMTP example.com --wait\n  cgq queue release --all-delayed --yes\n" +
+		Example: "  cgq queue release SMTP example.com --wait=5m\n  cgq queue release --all-delayed --yes\n" +
 			"  cgq queue release --error '~greylist|try again' --age '>30m' --dry-run",
 		Args:              usageArgs(cobra.MaximumNArgs(2)),
 		ValidArgsFunction: a.completeQueueName,

@@ -158,10 +158,13 @@ func TestNamesOfOneThingAreTakenLiterally(t *testing.T) {
 		{[]string{"queue", "release", "LOCAL", "~a.b"}, control.Selection{Module: []string{"LOCAL"}, Queue: []string{`~^~a\.b$`}}},
 		{[]string{"queue", "release", "SMTP", "example.com", "--sender", "a*"},
 			control.Selection{Module: []string{"SMTP"}, Queue: []string{"example.com"}, Sender: []string{"a*"}}},
+		{[]string{"queue", "show", "LOCAL", "a*@example.org"},
+			control.Selection{Module: []string{"LOCAL"}, Queue: []string{`~^a\*@example\.org$`}}},
 		{[]string{"sender", "reject", "*", "--text", "x", "-y"}, control.Selection{Auth: []string{`~^\*$`}}},
 		{[]string{"sender", "reject", "ann@example.org", "--text", "x", "-y"}, control.Selection{Auth: []string{"ann@example.org"}}},
 	} {
 		d := full()
+		d.queues = append(d.queues, control.QueueRow{Module: "LOCAL", Queue: "a*@example.org"})
 		got := cgq(t, d.serve(t), nil, tt.args...)
 		if asked := d.askedFor(); got.status != exitDone || len(asked) != 1 || !reflect.DeepEqual(asked[0], tt.want) {
 			t.Errorf("%q: %+v\nasked %+v\nwant  %+v", tt.args, got, asked, tt.want)

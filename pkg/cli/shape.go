@@ -53,8 +53,8 @@ func newQueueShape(a *app) *cobra.Command {
 		Long: "Counts the recipients that match by the age of their messages: T is all of them, 5\n" +
 			"those younger than five minutes, 10 those of five to ten, and so on; 1280+ is older\n" +
 			"than that. TOTAL is of everything that matches, also when --limit leaves rows out. The\n" +
-			"rows with the most come first. With -o json a row has its counts in the field ages,\n" +
-			"and the last one, without a name, is that of all.",
+			"rows with the most come first. With -o json and jsonl a row has its counts in the field\n" +
+			"ages; elsewhere each is a column, named as its head. The row of all has no name there.",
 		Example: "  cgq queue shape\n  cgq queue shape --by sender --limit 10\n" +
 			"  cgq queue shape --by error --module SMTP --age '>1h'",
 		Args: usageArgs(cobra.NoArgs),
