@@ -189,6 +189,33 @@ func TestAnswersInWords(t *testing.T) {
 	}
 }
 
+// What nobody keeps says so; what has no schedule, too.
+func TestExplanationOfWhatDoesNotWait(t *testing.T) {
+	d := full()
+	base := d.serve(t)
+	for _, tt := range []struct {
+		e    control.Explanation
+		want []string
+	}{
+		{control.Explanation{State: control.Active, Workers: 2, Recipients: 1, Messages: 1},
+			[]string{"Active, with 2 channels", "Next Try:     just now", "1 recipient in 1 message\n", "works it just now", "No attempt is due."}},
+		{control.Explanation{State: control.Ready, Ready: 1}, []string{"Next Try:     as soon as a channel is free", "as soon as it can"}},
+		{control.Explanation{State: control.Held, Held: 3, NextAttempt: now.Add(time.Hour),
+			Reasons: []control.Reason{{Kind: "held", Text: "asking", Count: 3}}},
+			[]string{"Next Try:     when it is freed", "held: asking; 3 recipients"}},
+		{control.Explanation{State: control.Delayed, NextAttempt: now}, []string{"Next Try:     2026-11-23 12:00:00, now"}},
+	} {
+		d.explained = tt.e
+		d.explained.Module, d.explained.Queue = "SMTP", "a"
+		got := cgq(t, base, nil, "queue", "explain", "SMTP", "a", "--schedule")
+		for _, want := range tt.want {
+			if !strings.Contains(got.out, want) {
+				t.Errorf("no %q in\n%s", want, got.out)
+			}
+		}
+	}
+}
+
 // The fields of a line are those of the ages that the daemon counts.
 func TestTheShapeHasAllAges(t *testing.T) {
 	head := shapeTable("domain").columns[2:]

@@ -112,10 +112,13 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 		return err
 	}
 	var b strings.Builder
-	if len(e.Reasons) == 0 {
-		b.WriteString("Nothing keeps it: its module works it as soon as it can.\n")
-	} else {
+	switch {
+	case len(e.Reasons) > 0:
 		b.WriteString("Why it waits:\n")
+	case e.State == control.Active:
+		b.WriteString("Nothing keeps it: its module works it just now.\n")
+	default:
+		b.WriteString("Nothing keeps it: its module works it as soon as it can.\n")
 	}
 	for _, r := range e.Reasons {
 		b.WriteString("  " + safe(a.reason(r)) + "\n")

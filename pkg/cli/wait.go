@@ -133,12 +133,14 @@ func (w *watch) until(ctx context.Context) error {
 // look sees who has left, and looks closer at messages that nobody works just now.
 func (w *watch) look(ctx context.Context) error {
 	there := map[mail.ID]int{} // active recipients
+	states := map[place]control.State{}
 	idle := map[mail.ID]bool{}
 	for row, err := range control.MessageList.Do(ctx, w.client, control.Selection{IDs: w.ids()}) {
 		if err != nil {
 			return err
 		}
 		there[row.ID] += row.Recipients
+		states[place{row.ID, row.Module, row.Queue}] = row.State
 		idle[row.ID] = idle[row.ID] || row.State != control.Processing && row.State != control.Ready
 	}
 	ids, shown := w.ids(), 0
@@ -154,9 +156,20 @@ func (w *watch) look(ctx context.Context) error {
 				return err
 			}
 			w.settle(id, m.Recipients)
+		default:
+			w.note(id, states)
 		}
 	}
 	return nil
+}
+
+// note keeps what the list says of recipients who wait, in case that nobody looks again.
+func (w *watch) note(id mail.ID, states map[place]control.State) {
+	for _, r := range w.rcpts[id] {
+		if state, ok := states[place{id, r.Module, r.Queue}]; ok && r.Fate == fateWaiting {
+			r.Status, r.RetryIn = state, 0
+		}
+	}
 }
 
 // settle notes what is known of the recipients of a message, of whom those are still
@@ -275,6 +288,9 @@ func (a *app) releaseAndWait(ctx context.Context, o acting, d deed, sel control.
 	defer cancel()
 	if err = w.until(waiting); waiting.Err() != nil {
 		err = nil // the time is over, or somebody has enough: what is known is told
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(a.errOut, "cgq: the waiting was interrupted; the release stands")
 	}
 	w.explain(ctx)
 	if told := a.printWaited(out, w.rows()); err == nil {

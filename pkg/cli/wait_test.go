@@ -133,8 +133,7 @@ func TestWaitingLooksAtEverybody(t *testing.T) {
 // An interrupt ends the waiting, and what is known is told.
 func TestWaitingIsInterrupted(t *testing.T) {
 	d := full()
-	waiting := world{1: {rcpt("x@example.com", control.Ready, 1, refused)}}
-	d.turns(waiting)
+	d.turns(world{1: {rcpt("x@example.com", control.Delayed, 1, refused)}}, world{1: {rcpt("x@example.com", control.Ready, 1, refused)}})
 	looks, list := 0, d.list
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
@@ -148,7 +147,8 @@ func TestWaitingIsInterrupted(t *testing.T) {
 	a := &app{out: &out, errOut: &errOut, now: time.Now, base: d.serve(t), every: time.Millisecond}
 	status := a.run(ctx, strings.Fields("queue release SMTP example.com --wait=1h"))
 	if status != exitFailed || !strings.Contains(out.String(), "released 1 of 1 queues\n") ||
-		!strings.Contains(out.String(), "x@example.com  waiting  ready") || len(d.acts) != 1 {
+		!strings.Contains(out.String(), "x@example.com  waiting  ready") || len(d.acts) != 1 ||
+		!strings.Contains(errOut.String(), "the release stands") {
 		t.Errorf("status %d, %q, %q", status, out.String(), errOut.String())
 	}
 }
