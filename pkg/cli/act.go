@@ -25,8 +25,12 @@ type deed struct {
 	past    string // "rejected"
 	unit    string // what the Outcome counts: "recipient"
 	joint   string // between that and the messages: "in"; empty: they are not told
+	already string // what those were that needed nothing: "not delayed"
 	nothing error  // when nothing matched; nil: that is no error
 	freely  bool   // nobody is asked: it can do no harm
+	counted bool   // who is asked is so for more than one of what is counted: the messages are not
+
+	say func(out control.Outcome, dryRun bool) string // the first line, when it is another
 }
 
 // count is "980 recipients in 412 messages", of which n is the 980.
@@ -37,37 +41,52 @@ func (d deed) count(n string, messages int) string {
 	return n + " " + d.joint + " " + plural(messages, "message")
 }
 
-// do runs an acting request: when it is about more than one message, somebody has
-// to say yes first. It prints what was done.
+// do runs an acting request and prints what was done.
 func (a *app) do(ctx context.Context, o acting, d deed, call func(dryRun bool) (control.Outcome, error)) error {
-	if !o.dryRun && !o.yes && !d.freely {
-		out, err := call(true)
-		if err != nil {
-			return err
-		}
-		if out.Messages > 1 {
-			if err := a.confirm(ctx, d, out); err != nil {
-				return err
-			}
-		}
-	}
-	out, err := call(o.dryRun)
+	out, err := a.act(ctx, o, d, call)
 	if err != nil {
 		return err
-	}
-	if out.Matched == 0 && d.nothing != nil {
-		return d.nothing
 	}
 	printed, err := a.printOne(out)
 	if !printed {
 		_, err = io.WriteString(a.out, d.report(out, o.dryRun))
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case out.Matched == 0 && a.failEmpty:
+	}
+	return a.verdict(d, out)
+}
+
+// act runs an acting request: when it is about more than one message, somebody has to
+// say yes first.
+func (a *app) act(ctx context.Context, o acting, d deed,
+	call func(dryRun bool) (control.Outcome, error),
+) (control.Outcome, error) {
+	if !o.dryRun && !o.yes && !d.freely {
+		out, err := call(true)
+		if err != nil {
+			return out, err
+		}
+		if out.Messages > 1 || d.counted && out.Matched > 1 {
+			if err := a.confirm(ctx, d, out); err != nil {
+				return out, err
+			}
+		}
+	}
+	out, err := call(o.dryRun)
+	if err == nil && out.Matched == 0 && d.nothing != nil {
+		err = d.nothing
+	}
+	return out, err
+}
+
+// verdict is the exit status of what was done. What was so already is no failure: an act
+// can be repeated.
+func (a *app) verdict(d deed, out control.Outcome) error {
+	switch {
+	case out.Matched == 0 && out.Act == 0 && a.failEmpty:
 		return errEmpty
-	case out.Skipped > 0 && out.Changed == 0:
+	case out.Skipped > 0 && out.Changed+out.Already == 0:
 		return fmt.Errorf("nothing could be %s", d.past)
 	case out.Skipped > 0:
 		return errPartly
@@ -99,31 +118,69 @@ func (a *app) confirm(ctx context.Context, d deed, out control.Outcome) error {
 	}
 }
 
-// report is the answer in words: rejected 3 of 4 recipients in 2 messages; 1
+// report is the answer in words: rejected 3 of 4 recipients in 2 messages (act 17); 1
 // skipped: ann@example.com in 4711: being processed.
 func (d deed) report(out control.Outcome, dryRun bool) string {
 	var b strings.Builder
-	if dryRun {
-		b.WriteString("would have ")
+	b.WriteString(d.done(out, dryRun))
+	b.WriteString(skips(out))
+	for _, m := range out.Moves {
+		fmt.Fprintf(&b, "\n%s → %s: %s", safe(queueName(m.FromModule, m.FromQueue)), safe(queueName(m.ToModule, m.ToQueue)),
+			plural(m.Recipients, "recipient"))
 	}
-	of := fmt.Sprintf("%d of %d %ss", out.Changed, out.Matched, d.unit)
-	b.WriteString(d.past + " " + d.count(of, out.Messages))
+	if len(out.Moves) == control.MaxSkips {
+		b.WriteString("\nand perhaps more: these are the largest")
+	}
 	switch {
-	case out.Skipped == 1 && len(out.Skips) == 1:
-		b.WriteString("; 1 skipped: " + skipped(out.Skips[0]))
-	case out.Skipped > 0:
-		fmt.Fprintf(&b, "; %d skipped:", out.Skipped)
-		for _, s := range out.Skips {
-			b.WriteString("\n  " + skipped(s))
-		}
-		if more := out.Skipped - len(out.Skips); more > 0 {
-			fmt.Fprintf(&b, "\n  and %d more", more)
-		}
+	case out.Trash && dryRun:
+		b.WriteString("\nthey would be in the trash, from where cgq trash restore takes them back")
+	case out.Trash:
+		fmt.Fprintf(&b, "\nmoved to the trash as act %d; cgq trash restore %[1]d undoes it", out.Act)
 	}
 	if dryRun {
 		b.WriteString("\nnothing was changed")
 	}
-	b.WriteByte('\n')
+	return b.String() + "\n"
+}
+
+// done is the first line of a report, as far as what was skipped.
+func (d deed) done(out control.Outcome, dryRun bool) string {
+	if d.say != nil {
+		return d.say(out, dryRun)
+	}
+	text := d.past + " " + d.count(fmt.Sprintf("%d of %d %ss", out.Changed, out.Matched, d.unit), out.Messages)
+	if dryRun {
+		text = "would have " + text
+	}
+	if out.Act > 0 {
+		text += fmt.Sprintf(" (act %d)", out.Act)
+	}
+	if out.Already > 0 {
+		were := "were"
+		if out.Already == 1 {
+			were = "was"
+		}
+		text += fmt.Sprintf("; %d %s %s", out.Already, were, d.already)
+	}
+	return text
+}
+
+// skips is what was left alone, if anything was.
+func skips(out control.Outcome) string {
+	switch {
+	case out.Skipped == 1 && len(out.Skips) == 1:
+		return "; 1 skipped: " + skipped(out.Skips[0])
+	case out.Skipped == 0:
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "; %d skipped:", out.Skipped)
+	for _, s := range out.Skips {
+		b.WriteString("\n  " + skipped(s))
+	}
+	if more := out.Skipped - len(out.Skips); more > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", more)
+	}
 	return b.String()
 }
 

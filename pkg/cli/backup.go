@@ -57,7 +57,7 @@ func newQueueBackup(a *app) *cobra.Command {
 // synced.
 func (a *app) backup(ctx context.Context, name string, force bool) error {
 	if err := mayMake(name, force); err != nil {
-		return err
+		return fmt.Errorf("%w; - is standard output", err)
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".part*") // 0600
 	if err != nil {
@@ -73,12 +73,20 @@ func (a *app) backup(ctx context.Context, name string, force bool) error {
 	if err != nil {
 		return errors.Join(err, ignoreMissing(os.Remove(f.Name())))
 	}
+	if err := syncDir(filepath.Dir(name)); err != nil {
+		return err
+	}
 	if printed, err := a.printOne(backedUp{name, b}); printed {
 		return errors.Join(err, leftOut(b))
 	}
 	_, err = io.WriteString(a.out, told(b, name))
 	return errors.Join(err, leftOut(b))
 }
+
+// An inTheWayError says that a file has the name that another should have.
+type inTheWayError struct{ why string }
+
+func (e *inTheWayError) Error() string { return e.why }
 
 // mayMake refuses to take the place of a file unasked, and of what is no file at all.
 func mayMake(name string, force bool) error {
@@ -89,14 +97,14 @@ func mayMake(name string, force bool) error {
 	case err != nil:
 		return err
 	case !is.Mode().IsRegular():
-		return fmt.Errorf("%s is there and is not a regular file; - is standard output", name)
+		return &inTheWayError{name + " is there and is not a regular file"}
 	case !force:
-		return fmt.Errorf("%s is there already; --force replaces it", name)
+		return &inTheWayError{name + " is there already; --force replaces it"}
 	}
 	return nil
 }
 
-// publish gives a synced file its name, durably.
+// publish gives a file its name, and takes it from no other unasked.
 func publish(tmp, name string, force bool) error {
 	var flags uint
 	if !force {
@@ -111,7 +119,12 @@ func publish(tmp, name string, force bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	d, err := os.Open(filepath.Dir(name))
+	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(name string) error {
+	d, err := os.Open(name)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ type app struct {
 	colour      bool // out may be coloured
 	interactive bool // somebody can answer a question
 	now         func() time.Time
+	every       time.Duration // how often a waiting command looks
 
 	// The global flags.
 	base, format string
@@ -52,7 +53,7 @@ func Main() int {
 	context.AfterFunc(ctx, stop) // the second signal is the hard one
 	width := terminal(os.Stdout)
 	a := &app{
-		in: os.Stdin, out: os.Stdout, errOut: os.Stderr, width: width, now: time.Now,
+		in: os.Stdin, out: os.Stdout, errOut: os.Stderr, width: width, now: time.Now, every: time.Second / 4,
 		colour:      width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		interactive: terminal(os.Stdin) > 0 && terminal(os.Stderr) > 0,
 		base:        os.Getenv("CGQ_BASE"),
@@ -84,7 +85,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return a.unknown(err)
 	}
 	if text := a.explain(err); text != "" {
-		fmt.Fprintln(a.errOut, "cgq: "+safe(text))
+		fmt.Fprintln(a.errOut, "cgq: "+text)
 	}
 	return exit(err, a.failEmpty)
 }
@@ -116,8 +117,8 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.failEmpty, "fail-empty", false, "exit with status 3 when nothing matched")
 	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flag is there
-	root.AddCommand(newQueue(a), newMessage(a), newHold(a), newLog(a), newAccount(a), newStat(a), newCheck(a), newVersion(a),
-		newCompletion(a), newGenDocs())
+	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newLog(a), newAccount(a), newStat(a),
+		newCheck(a), newVersion(a), newCompletion(a), newGenDocs())
 	return root
 }
 

@@ -51,6 +51,16 @@ func fixed(candidates ...string) cobra.CompletionFunc {
 	}
 }
 
+// first completes the first argument, and no other.
+func first(f cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return f(cmd, args, begun)
+	}
+}
+
 // complete completes from what the daemon has, as far as it says so in time. What
 // is not safe to show, or is more than a line, is no candidate.
 func complete[In, Row any](a *app, cmd *cobra.Command, s control.Stream[In, Row], in In, begun string,
@@ -121,5 +131,36 @@ func (a *app) completeAccounts(cmd *cobra.Command, args []string, begun string) 
 func (a *app) completeElements(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	return complete(a, cmd, control.Stat, control.StatQuery{}, begun, func(e control.Element) (string, string) {
 		return e.Name, ""
+	})
+}
+
+func (a *app) completeHolds(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return complete(a, cmd, control.HoldList, control.Nothing{}, begun, func(h control.HoldRow) (string, string) {
+		return h.Name, h.Reason
+	})
+}
+
+func (a *app) completeBatches(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return complete(a, cmd, control.TrashList, control.Nothing{}, begun, func(r control.TrashRow) (string, string) {
+		return batchName(r), plural(r.Messages, "message") + " by " + r.By
+	})
+}
+
+func (a *app) completeSenders(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, cmd, control.MessageList, control.Selection{}, begun, func(m control.MessageRow) (string, string) {
+		return m.ReturnPath, ""
+	})
+}
+
+// completeAuth completes the Accounts of authenticated senders that have something queued.
+func (a *app) completeAuth(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return complete(a, cmd, control.MessageList, control.Selection{}, begun, func(m control.MessageRow) (string, string) {
+		return m.Sender, ""
 	})
 }

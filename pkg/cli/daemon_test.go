@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,7 @@ type daemon struct {
 	backup   control.Backup
 	holds    []control.HoldRow
 	freed    []control.HoldAct
+	deeds
 }
 
 // full is a daemon with three queues.
@@ -80,7 +82,10 @@ func full() *daemon {
 		holds: []control.HoldRow{
 			{Name: "restored", Messages: 412, Since: ago(2 * time.Hour), Reason: "restored from the backup of 2026-11-22 03:00:00 UTC"},
 			{ID: 4711, Messages: 1, Reason: "facts before number 3 are lost " + hostile},
+			{Name: "17", Recipients: 980, Since: ago(time.Hour), Until: now.Add(3 * time.Hour), By: "ann", Lasts: true,
+				Where: `queue == "example.com"`, Reason: hostile},
 		},
+		deeds: fullDeeds(),
 	}
 }
 
@@ -108,12 +113,23 @@ func (d *daemon) mux() *control.Mux {
 	control.Handle(m, control.QueueReject, act)
 	control.Handle(m, control.MessageReject, act)
 	control.HandleRows(m, control.QueueList,
-		func(context.Context, control.Actor, control.Selection) iter.Seq2[control.QueueRow, error] {
+		func(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.QueueRow, error] {
+			d.selected(in)
 			return stream(d.queues, d.err)
 		})
 	control.HandleRows(m, control.MessageList,
-		func(context.Context, control.Actor, control.Selection) iter.Seq2[control.MessageRow, error] {
-			return stream(d.messages, d.err)
+		func(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.MessageRow, error] {
+			d.selected(in)
+			if d.list != nil {
+				return stream(d.list(in), d.err)
+			}
+			var rows []control.MessageRow
+			for _, row := range d.messages {
+				if len(in.IDs) == 0 || slices.Contains(in.IDs, row.ID) {
+					rows = append(rows, row)
+				}
+			}
+			return stream(rows, d.err)
 		})
 	control.Handle(m, control.QueueShow,
 		func(_ context.Context, _ control.Actor, in control.QueueName) (control.QueueHead, error) {
@@ -127,24 +143,31 @@ func (d *daemon) mux() *control.Mux {
 		})
 	control.Handle(m, control.MessageShow,
 		func(_ context.Context, _ control.Actor, in control.MessageID) (control.Message, error) {
+			if d.show != nil {
+				return d.show(in.ID)
+			}
 			if in.ID != d.page.ID {
 				return control.Message{}, control.Errorf(control.KindNoSuchMessage, "", "no message %s", in.ID)
 			}
 			return d.page, nil
 		})
+	d.handleRest(m)
+	d.handleDeeds(m)
+	return m
+}
+
+func (d *daemon) handleRest(m *control.Mux) {
 	control.HandleRows(m, control.LogTail,
 		func(_ context.Context, _ control.Actor, in control.LogQuery) iter.Seq2[control.LogLine, error] {
 			d.logs = in
+			if d.lines != nil {
+				return stream(d.lines(in), d.err)
+			}
 			return stream([]control.LogLine{
 				{Time: now, Level: 2, Tag: "QUEUE", ID: 4711, Line: "12:00:00.000 2 QUEUE([4711]) enqueued"},
 				{Time: now, Level: 1, Tag: "SMTP", Line: "12:00:00.000 1 SMTP(a) \x1b[2J"},
 			}, d.err)
 		})
-	d.handleRest(m)
-	return m
-}
-
-func (d *daemon) handleRest(m *control.Mux) {
 	control.Handle(m, control.AccountCreate,
 		func(_ context.Context, _ control.Actor, in control.Account) (control.Account, error) {
 			d.created = in.Address
@@ -227,7 +250,8 @@ type result struct {
 func cgq(t *testing.T, base string, set func(*app), args ...string) result {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, now: func() time.Time { return now }, base: base}
+	a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, now: func() time.Time { return now }, base: base,
+		every: time.Millisecond}
 	if set != nil {
 		set(a)
 	}

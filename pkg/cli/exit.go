@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -57,10 +58,16 @@ func missing(err error) bool {
 	}
 	switch e.Kind {
 	case control.KindNoSuchQueue, control.KindNoSuchMessage, control.KindNoSuchAccount,
-		control.KindNoSuchDomain, control.KindNoSuchElement, control.KindNoSuchHold:
+		control.KindNoSuchDomain, control.KindNoSuchElement, control.KindNoSuchHold, control.KindNoSuchBatch:
 		return true
 	}
 	return false
+}
+
+// gone reports whether err says that a message has left the queue.
+func gone(err error) bool {
+	e, ok := errors.AsType[*control.Error](err)
+	return ok && e.Kind == control.KindNoSuchMessage
 }
 
 // exit returns the exit status of an error.
@@ -88,8 +95,25 @@ func exit(err error, failEmpty bool) int {
 	return exitFailed
 }
 
-// explain is the line about err for stderr, or nothing when all is said.
+// explain is the text about err for stderr, or nothing when all is said. It is safe, and
+// one line, but for an expression that is wrong: below that the place is shown, which the
+// daemon has made safe to print and safe leaves as it is.
 func (a *app) explain(err error) string {
+	e, told := errors.AsType[*control.Error](err)
+	if !told || !strings.Contains(e.Text, "\n") {
+		return safe(a.explainLine(err))
+	}
+	lines := strings.Split(e.Text, "\n")
+	if e.Hint != "" {
+		lines = append(lines, e.Hint)
+	}
+	for i, line := range lines {
+		lines[i] = safe(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (a *app) explainLine(err error) string {
 	usage, isUsage := errors.AsType[*usageError](err)
 	switch {
 	case err == nil, errors.Is(err, errPartly):

@@ -41,7 +41,8 @@ func golden(t *testing.T, name string, got result, args []string) {
 
 func TestEveryFormOfOutput(t *testing.T) {
 	base := full().serve(t)
-	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711"} {
+	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
+		"queue explain SMTP example.com", "queue shape", "trash list", "message trace 4711"} {
 		for _, form := range formats() {
 			args := append(strings.Fields(what), "-o", form)
 			name := strings.Join(strings.Fields(what)[:2], "-") + "-" + form
@@ -59,6 +60,12 @@ func TestEveryFormOfOutput(t *testing.T) {
 		"account-list":   "account list",
 		"stat":           "stat",
 		"stat-listeners": "stat --listeners -o json",
+
+		"queue-explain-schedule":     "queue explain SMTP example.com --schedule",
+		"queue-explain-schedule-csv": "queue explain SMTP example.com --schedule -o csv",
+		"queue-shape-sender":         "queue shape --by sender --columns name,T,1280+",
+		"message-content":            "message content 4711",
+		"message-content-headers":    "message content 4711 --headers",
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := strings.Fields(line)
@@ -69,7 +76,8 @@ func TestEveryFormOfOutput(t *testing.T) {
 
 func TestOnATerminalTheTableFits(t *testing.T) {
 	base := full().serve(t)
-	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711"} {
+	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
+		"queue shape", "trash list", "hold list"} {
 		args := strings.Fields(what)
 		name := strings.Join(args[:2], "-") + "-terminal"
 		t.Run(name, func(t *testing.T) {
@@ -171,6 +179,8 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 			"attempts,delayed_till,last_error,subject",
 		"message show 4711": "recipient,module,queue,status,retry_in,attempts,last_error",
 		"account list":      "address",
+		"hold list":         "name,id,messages,recipients,since,until,by,lasts,where,reason",
+		"trash list":        "act,at,by,text,messages,recipients,bytes,purged_at",
 		"stat":              "name,value",
 		"stat --listeners":  "role,address",
 	} {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -48,3 +49,45 @@ func plural(n int, noun string) string {
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
 }
+
+// ago is a point in time of the past, and how long ago that is; empty: unknown.
+func (a *app) ago(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return clock(t, a.now().Location()) + ", " + duration(a.now().Sub(t)) + " ago"
+}
+
+// till is a point in time that is to come, and how far it is.
+func (a *app) till(t time.Time) string {
+	switch {
+	case t.IsZero():
+		return ""
+	case !t.After(a.now()):
+		return clock(t, a.now().Location()) + ", now"
+	}
+	return clock(t, a.now().Location()) + ", in " + duration(t.Sub(a.now()))
+}
+
+// length is a flag for a length of time above nothing, such as 90s, 4h, 2d or 1w.
+type length time.Duration
+
+var lengthUnits = map[byte]time.Duration{'d': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
+
+func (l *length) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if n := len(s) - 1; err != nil && n > 0 && lengthUnits[s[n]] > 0 {
+		var many int
+		if many, err = strconv.Atoi(s[:n]); err == nil && many < 100_000 {
+			d = time.Duration(many) * lengthUnits[s[n]]
+		}
+	}
+	if err != nil || d < time.Second {
+		return errors.New("not a length of time; write 90s, 10m, 4h, 2d or 1w")
+	}
+	*l = length(d)
+	return nil
+}
+
+func (l *length) String() string { return "0" }
+func (l *length) Type() string   { return "duration" }

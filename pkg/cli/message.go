@@ -7,11 +7,12 @@ import (
 )
 
 func newMessage(a *app) *cobra.Command {
-	cmd := newGroup("message", "Messages: list, show, reject",
+	cmd := newGroup("message", "Messages: list, show, content, trace, reject, release, reroute, drop, export",
 		"A message in the Queue has a number for life, its id: in the log, in the Received\n"+
 			"field, in the answer to its submitter and here.")
 	cmd.Aliases = []string{"msg"}
-	cmd.AddCommand(newMessageList(a), newMessageShow(a), newMessageReject(a))
+	cmd.AddCommand(newMessageList(a), newMessageShow(a), newMessageContent(a), newMessageTrace(a), newMessageReject(a),
+		newMessageRelease(a), newMessageReroute(a), newMessageDrop(a), newMessageExport(a))
 	return cmd
 }
 
@@ -85,19 +86,20 @@ func recipientTable() table[control.RecipientRow] {
 func newMessageList(a *app) *cobra.Command {
 	var s selection
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use:   "list [SELECTION]",
 		Short: "One row a message",
 		Long: "Lists the messages that match, all without flags. A message that is in several host\n" +
-			"queues has a row for each.",
-		Example: "  cgq message list --queue example.com\n" +
-			"  cgq message list -o jsonl | jq -r 'select(.attempts > 5) | .id'",
+			"queues has a row for each; its recipients are those that match. With -o name the ids,\n" +
+			"which --ids-from takes.",
+		Example: "  cgq message list --queue example.com --age '>2h'\n" +
+			"  cgq message list --where 'attempts > 5 && error contains \"greylist\"' -o name",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			sel, err := s.parse(cmd, nil)
+			sel, err := s.parse(a, cmd, nil)
 			if err != nil {
 				return err
 			}
-			return printRows(a, messageTable(), control.MessageList.Do(cmd.Context(), a.client(), sel), false)
+			return printRows(a, messageTable(), rowsOf(a, cmd, &s, control.MessageList, sel), false)
 		},
 	}
 	s.flags(a, cmd)
@@ -146,74 +148,9 @@ func (a *app) printMessageHead(m control.Message) error {
 		{"Message-ID", m.MessageID},
 		{"Envelope-ID", m.EnvelopeID},
 		{"Subject", m.Subject},
-		{"Submitted", clock(m.Submitted, a.now().Location()) + ", " + duration(a.now().Sub(m.Submitted)) + " ago"},
+		{"Submitted", a.ago(m.Submitted)},
 		{"Sender", m.Sender},
 		{"Source", m.Source},
 		{"Size", size(m.Bytes)},
 	})
-}
-
-// A rejecting is the flags of a reject.
-type rejecting struct {
-	text  string
-	noDSN bool
-}
-
-func (r *rejecting) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.text, "text", "", "the reason, for the reports; always needed, the log keeps it")
-	cmd.Flags().BoolVar(&r.noDSN, "no-dsn", false, "Suppress Failed Delivery Reports: the senders hear nothing")
-}
-
-// act returns the request for a selection.
-func (r *rejecting) act(cmd *cobra.Command, sel control.Selection) (control.Act, error) {
-	if r.text == "" {
-		return control.Act{}, usagef(cmd, "give the reason with --text")
-	}
-	return control.Act{Selection: sel, Text: r.text, NoDSN: r.noDSN}, nil
-}
-
-// rejects is what a reject does.
-func rejects() deed { return deed{past: "rejected", unit: "recipient", joint: "in"} }
-
-func newMessageReject(a *app) *cobra.Command {
-	var s selection
-	var o acting
-	var r rejecting
-	cmd := &cobra.Command{
-		Use:   "reject ID... | SELECTION --text TEXT",
-		Short: "Reject messages",
-		Long: "Reject Message: fails all active recipients of the messages that are not being\n" +
-			"processed. The senders get a report with the text, unless --no-dsn suppresses it.\n" +
-			"More than one message needs a yes.",
-		Example: "  cgq message reject 4711 --text 'not wanted'\n" +
-			"  cgq message reject --module SMTP --state delayed --text 'line closed' --dry-run",
-		Args:              cobra.ArbitraryArgs,
-		ValidArgsFunction: a.completeIDs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			sel, err := s.parse(cmd, args)
-			if err != nil {
-				return err
-			}
-			if sel.Empty() {
-				return usagef(cmd, "name messages by their ids or by flags, or say --all")
-			}
-			act, err := r.act(cmd, sel)
-			if err != nil {
-				return err
-			}
-			d := rejects()
-			if len(args) == 1 {
-				d.nothing = control.Errorf(control.KindNoSuchMessage, "see cgq message list", "no message %s", args[0])
-			}
-			return a.do(cmd.Context(), o, d, func(dryRun bool) (control.Outcome, error) {
-				act.DryRun = dryRun
-				return control.MessageReject.Do(cmd.Context(), a.client(), act)
-			})
-		},
-	}
-	s.flags(a, cmd)
-	cmd.Flags().BoolVar(&s.all, "all", false, "every message in the Queue")
-	o.flags(cmd)
-	r.flags(cmd)
-	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"strings"
 )
 
@@ -44,6 +45,23 @@ func writeInside(w io.Writer, object []byte, name string, value func(io.Writer) 
 	}
 	_, err := io.WriteString(w, "}\n")
 	return err
+}
+
+// writePage writes a page as one object: a thing with its rows in a field behind the
+// others.
+func writePage[Row any](a *app, head any, name string, rows iter.Seq2[Row, error]) error {
+	fields, err := pick(fieldsOf(reflect.TypeFor[Row]()), a.columns)
+	if err != nil {
+		return err
+	}
+	b, err := encode(head)
+	if err != nil {
+		return err
+	}
+	return writeInside(a.out, b, name, func(w io.Writer) error {
+		_, err := writeArray(w, rows, rowEncoder[Row](a.columns, fields))
+		return err
+	})
 }
 
 // slice is rows that are all there.

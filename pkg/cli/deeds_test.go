@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"cgq/pkg/control"
+	"cgq/pkg/mail"
+)
+
+// deeds is what a daemon holds and notes besides: of acts, holds, trash and content.
+type deeds struct {
+	explained control.Explanation
+	shapes    []control.ShapeRow
+	shaped    control.ShapeQuery
+	trash     []control.TrashRow
+	trashed   []control.TrashAct
+	orders    []control.HoldOrder
+	contents  map[mail.ID]string
+
+	mu         sync.Mutex
+	selections []control.Selection // of lists
+
+	// When they are set they answer.
+	list  func(control.Selection) []control.MessageRow
+	show  func(mail.ID) (control.Message, error)
+	lines func(control.LogQuery) []control.LogLine
+}
+
+func fullDeeds() deeds {
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	in := now.Add
+	return deeds{
+		explained: control.Explanation{Module: "SMTP", Queue: "example.com", State: control.Delayed, Messages: 412, Recipients: 980,
+			Suspended: 3, Held: 1, Oldest: ago(192 * time.Minute), Expires: in(5 * 24 * time.Hour),
+			Reasons: []control.Reason{
+				{Kind: "held", Text: hostile, Count: 1},
+				{Kind: "delayed", Text: "the module has delayed the whole queue: " + hostile, Until: in(250 * time.Second)},
+				{Kind: "suspended", Text: "messages or addresses wait for themselves", Count: 3},
+			},
+			Attempts: 7, LastError: hostile, LastTried: ago(50 * time.Minute), LastHost: "mx\x1b[2J.example.com",
+			NextAttempt: in(250 * time.Second), Schedule: []time.Time{in(250 * time.Second), in(4 * time.Hour)},
+			Errors: []control.ErrorRow{{Text: hostile, Count: 970}, {Text: "452 4.2.2 mailbox full", Count: 3}}},
+		shapes: []control.ShapeRow{
+			{Name: "example.com", Total: 980, Ages: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 935}},
+			{Name: "evil\x1b[2J.example", Total: 3, Ages: []int{3, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+			{Total: 983, Ages: []int{4, 2, 3, 4, 5, 6, 7, 8, 9, 935}},
+		},
+		trash: []control.TrashRow{
+			{Act: 18, At: ago(time.Minute), By: "root", Text: hostile, Messages: 412, Recipients: 980, Bytes: 32715571, PurgedAt: in(24 * time.Hour)},
+			{Act: 17, At: ago(time.Hour), By: "ann", Messages: 1, Recipients: 1, Bytes: 12, PurgedAt: in(23 * time.Hour)},
+		},
+		contents: map[mail.ID]string{
+			4711: "Subject: " + hostile + "\nTo: x@example.com\n\nbody \x1b[31m\nlast line",
+			4712: "Subject: short\n\n",
+		},
+	}
+}
+
+func (d *deeds) selected(in control.Selection) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.selections = append(d.selections, in)
+}
+
+func (d *daemon) handleDeeds(m *control.Mux) {
+	act := func(_ context.Context, _ control.Actor, in control.Act) (control.Outcome, error) {
+		d.acts = append(d.acts, in)
+		return d.outcome, d.err
+	}
+	control.Handle(m, control.MessageRelease, act)
+	control.Handle(m, control.MessageReroute, act)
+	control.Handle(m, control.HoldAdd, func(_ context.Context, _ control.Actor, in control.HoldOrder) (control.Outcome, error) {
+		d.orders = append(d.orders, in)
+		return d.outcome, d.err
+	})
+	empty := func(_ context.Context, _ control.Actor, in control.TrashAct) (control.Outcome, error) {
+		d.trashed = append(d.trashed, in)
+		if in.Act == 99 {
+			return control.Outcome{}, control.Errorf(control.KindNoSuchBatch, "", "the trash has nothing of act 99")
+		}
+		return d.outcome, d.err
+	}
+	control.Handle(m, control.TrashRestore, empty)
+	control.Handle(m, control.TrashPurge, empty)
+	control.HandleRows(m, control.TrashList, func(context.Context, control.Actor, control.Nothing) iter.Seq2[control.TrashRow, error] {
+		return stream(d.trash, d.err)
+	})
+	control.HandleRows(m, control.QueueShape,
+		func(_ context.Context, _ control.Actor, in control.ShapeQuery) iter.Seq2[control.ShapeRow, error] {
+			d.shaped = in
+			return stream(d.shapes, d.err)
+		})
+	control.Handle(m, control.QueueExplain,
+		func(_ context.Context, _ control.Actor, in control.QueueName) (control.Explanation, error) {
+			if in.Queue != d.explained.Queue {
+				return control.Explanation{}, control.Errorf(control.KindNoSuchQueue, "", "no queue %s(%s)", in.Module, in.Queue)
+			}
+			return d.explained, d.err
+		})
+	control.HandleDownload(m, control.MessageContent,
+		func(_ context.Context, _ control.Actor, in control.MessageID, w io.Writer) (control.Content, error) {
+			text, ok := d.contents[in.ID]
+			if !ok {
+				return control.Content{}, control.Errorf(control.KindNoSuchMessage, "", "no message %s", in.ID)
+			}
+			n, err := io.WriteString(w, text)
+			return control.Content{Bytes: int64(n)}, errors.Join(err, d.err)
+		})
+}
+
+// incomplete answers as a daemon does whose start has not read all of the Queue.
+func incomplete(mail.ID) (control.Message, error) {
+	return control.Message{}, control.Errorf(control.KindIncomplete, "", "the Queue is still being read")
+}

@@ -1,0 +1,192 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cgq/pkg/control"
+)
+
+// A scheduled is one of the coming attempts of a host queue.
+type scheduled struct {
+	Attempt int       `json:"attempt"` // its number, if all before it fail
+	At      time.Time `json:"at"`
+	In      string    `json:"in"`
+}
+
+func scheduleTable() table[scheduled] {
+	return table[scheduled]{
+		columns: []column{
+			{field: "attempt", head: "ATTEMPT", show: showText, right: true},
+			{field: "at", head: "AT", show: showTill},
+			{field: "in", head: "IN", show: showText, right: true},
+		},
+		name: func(s scheduled) string { return s.At.Format(time.RFC3339) },
+	}
+}
+
+func reasonTable() table[control.Reason] {
+	return table[control.Reason]{name: func(r control.Reason) string { return r.Kind }}
+}
+
+func newQueueExplain(a *app) *cobra.Command {
+	var schedule bool
+	cmd := &cobra.Command{
+		Use:   "explain MODULE QUEUE",
+		Short: "Why a host queue waits, and what happens next",
+		Long: "Shows what a host queue does and since when, every reason why it or a part of it waits,\n" +
+			"its last attempt and the next one, how many recipients have which error, and from when\n" +
+			"on a failed attempt is the last of its oldest message. With --schedule the coming\n" +
+			"attempts, too, as they are if each of them fails.\n\n" +
+			"With -o json or jsonl one object, which always has the schedule; with csv and name the\n" +
+			"reasons alone, or with --schedule the attempts.",
+		Example:           "  cgq queue explain SMTP example.com\n  cgq queue explain SMTP example.com --schedule",
+		Args:              usageArgs(cobra.ExactArgs(2)),
+		ValidArgsFunction: a.completeQueueName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.human() && len(a.columns) > 0 {
+				return usagef(cmd, "--columns needs -o csv here")
+			}
+			e, err := control.QueueExplain.Do(cmd.Context(), a.client(),
+				control.QueueName{Module: strings.ToUpper(args[0]), Queue: args[1]})
+			if err != nil {
+				return err
+			}
+			if e.Schedule == nil {
+				e.Schedule = []time.Time{} // in JSON [], not null
+			}
+			if printed, err := a.printOne(e); printed {
+				return err
+			}
+			switch {
+			case a.human():
+				return a.printExplanation(e, schedule)
+			case schedule:
+				return printRows(a, scheduleTable(), slice(a.schedule(e)), false)
+			}
+			return printRows(a, reasonTable(), slice(e.Reasons), false)
+		},
+	}
+	cmd.Flags().BoolVar(&schedule, "schedule", false, "the coming attempts, too")
+	return cmd
+}
+
+// schedule is the coming attempts of a host queue.
+func (a *app) schedule(e control.Explanation) (all []scheduled) {
+	for i, at := range e.Schedule {
+		s := scheduled{Attempt: e.Attempts + i + 1, At: at, In: "now"}
+		if d := at.Sub(a.now()); d > 0 {
+			s.In = duration(d)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// printExplanation prints the page of an explanation.
+func (a *app) printExplanation(e control.Explanation, schedule bool) error {
+	lines := [][2]string{
+		{"Queue", queueName(e.Module, e.Queue)},
+		{"Status", a.explainedState(e)},
+		{"Waiting", a.explainedParts(e)},
+		{"Oldest", a.ago(e.Oldest)},
+	}
+	if !e.Expires.IsZero() {
+		lines = append(lines, [2]string{"Expires", a.till(e.Expires) + ": a failed attempt from then on is its last"})
+	}
+	last := a.ago(e.LastTried)
+	if e.LastHost != "" && last != "" {
+		last += ", with " + e.LastHost
+	}
+	lines = append(lines, [][2]string{
+		{"Attempts", fmt.Sprintf("%d failed in a row", e.Attempts)},
+		{"Last Failed", last},
+		{"Last Error", e.LastError},
+		{"Next Try", a.nextTry(e)},
+	}...)
+	if err := a.printHead(lines); err != nil {
+		return err
+	}
+	var b strings.Builder
+	switch {
+	case len(e.Reasons) > 0:
+		b.WriteString("Why it waits:\n")
+	case e.State == control.Active:
+		b.WriteString("Nothing keeps it: its module works it just now.\n")
+	default:
+		b.WriteString("Nothing keeps it: its module works it as soon as it can.\n")
+	}
+	for _, r := range e.Reasons {
+		b.WriteString("  " + safe(a.reason(r)) + "\n")
+	}
+	if len(e.Errors) > 0 {
+		b.WriteString("\nErrors:\n")
+	}
+	for _, r := range e.Errors {
+		fmt.Fprintf(&b, "  %6d  %s\n", r.Count, safe(r.Text))
+	}
+	if _, err := io.WriteString(a.out, b.String()); err != nil || !schedule {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	if len(e.Schedule) == 0 {
+		_, err := fmt.Fprintln(a.out, "No attempt is due.")
+		return err
+	}
+	return printRows(a, scheduleTable(), slice(a.schedule(e)), false)
+}
+
+// nextTry is when a host queue is tried next; nothing: nobody knows.
+func (a *app) nextTry(e control.Explanation) string {
+	switch {
+	case e.State == control.Active:
+		return "just now"
+	case e.State == control.Held:
+		return "when it is freed"
+	case e.State == control.Ready && e.NextAttempt.IsZero() && e.Ready > 0:
+		return "as soon as a channel is free"
+	}
+	return a.till(e.NextAttempt)
+}
+
+func (a *app) explainedState(e control.Explanation) string {
+	text := title(string(e.State))
+	if e.Workers > 0 {
+		text += ", with " + plural(e.Workers, "channel")
+	}
+	return text
+}
+
+// explainedParts is how much is in a host queue, and what it does.
+func (a *app) explainedParts(e control.Explanation) string {
+	text := plural(e.Recipients, "recipient") + " in " + plural(e.Messages, "message")
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{e.Ready, "ready"}, {e.Suspended, "suspended"}, {e.Held, "held"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	if len(parts) > 0 {
+		text += " (" + strings.Join(parts, ", ") + ")"
+	}
+	return text
+}
+
+// reason is one reason in words.
+func (a *app) reason(r control.Reason) string {
+	text := r.Kind + ": " + r.Text
+	if r.Count > 0 {
+		text += "; " + plural(r.Count, "recipient")
+	}
+	if !r.Until.IsZero() {
+		text += "; till " + a.till(r.Until)
+	}
+	return text
+}
