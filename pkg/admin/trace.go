@@ -34,7 +34,11 @@ func (s *Server) messageTrace(ctx context.Context, _ control.Actor, in control.M
 				return
 			}
 		}
-		if len(rows) == 0 {
+		_, there := s.Kernel.Message(in.ID)
+		switch err := s.incomplete(); {
+		case !there && err != nil: // it may have facts that are not known yet
+			yield(control.TraceRow{}, err)
+		case len(rows) == 0:
 			yield(control.TraceRow{}, s.missing(control.KindNoSuchMessage, "it may be older than the logs in SystemLogs",
 				"no message %d in the queue, and no line of the log names it", in.ID))
 		}

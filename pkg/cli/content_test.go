@@ -172,22 +172,20 @@ func TestTrace(t *testing.T) {
 	d := full()
 	base := d.serve(t)
 	cgq(t, base, nil, "message", "trace", "4711")
-	if d.logs.Message != 4711 || d.logs.Lines != control.MaxLogLines || d.logs.Follow {
-		t.Errorf("asked %+v", d.logs)
+	if d.traced != 4711 {
+		t.Errorf("asked of %d", d.traced)
 	}
 	got := cgq(t, base, nil, "message", "trace", "4709")
-	if got.status != exitDone || !strings.HasPrefix(got.out, "2026-11-23 12:00:00.000 2 QUEUE") {
-		t.Errorf("one that has gone: %+v; want its lines", got)
+	if got.status != exitDone || !strings.Contains(got.out, "\n2026-11-23 12:00:00.000 2 QUEUE") || !strings.Contains(got.out, " - FACT x@example.com attempt 1") ||
+		strings.Contains(got.out, "\x1b") {
+		t.Errorf("one that has gone: %+v; want its rows", got)
 	}
 	got = cgq(t, base, nil, "message", "trace", "4709", "-o", "json")
-	if got.status != exitDone || !strings.HasPrefix(got.out, `{"message":null,"lines":[{`) {
+	if got.status != exitDone || !strings.HasPrefix(got.out, `{"message":null,"rows":[{`) {
 		t.Errorf("one that has gone: %+v", got)
 	}
-	d.lines = func(control.LogQuery) []control.LogLine { return nil }
-	if got := cgq(t, base, nil, "message", "trace", "4711"); got.status != exitDone || !strings.HasSuffix(got.out, "\nno line of the log names it: it may be older than the logs\n") {
-		t.Errorf("without lines: %+v", got)
-	}
-	const unknown = "cgq: message 4709 is not in the queue, and no line of the log names it; it may be older than the logs\n"
+	d.life, d.untold = nil, control.Errorf(control.KindNoSuchMessage, "it may be older", "no message 4709 in the queue")
+	const unknown = "cgq: no message 4709 in the queue; it may be older\n"
 	if got := cgq(t, base, nil, "message", "trace", "4709"); got.status != exitFailed || got.errOut != unknown || got.out != "" {
 		t.Errorf("unknown: %+v", got)
 	}
@@ -196,14 +194,15 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// While a start still reads the Queue the lines are told, and that they may not be all.
+// While a start still reads the Queue the rows are told, and that they may not be all.
 func TestTraceDuringAStart(t *testing.T) {
 	d := full()
 	d.page.ID = 1
 	base := d.serve(t)
 	d.show = incomplete
+	_, d.untold = incomplete(0)
 	got := cgq(t, base, nil, "message", "trace", "4711")
 	if got.status != exitPartly || !strings.Contains(got.out, "enqueued") || !strings.Contains(got.errOut, "still being read") {
-		t.Errorf("%+v; want the lines and status 5", got)
+		t.Errorf("%+v; want the rows and status 5", got)
 	}
 }

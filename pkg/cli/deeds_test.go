@@ -21,6 +21,9 @@ type deeds struct {
 	trashed   []control.TrashAct
 	orders    []control.HoldOrder
 	contents  map[mail.ID]string
+	life      []control.TraceRow
+	traced    mail.ID
+	untold    error // behind the rows of a life
 
 	mu         sync.Mutex
 	selections []control.Selection // of lists
@@ -35,6 +38,7 @@ func fullDeeds() deeds {
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	in := now.Add
 	return deeds{
+		life: fullLife(),
 		explained: control.Explanation{Module: "SMTP", Queue: "example.com", State: control.Delayed, Messages: 412, Recipients: 980,
 			Suspended: 3, Held: 1, Oldest: ago(192 * time.Minute), Expires: in(5 * 24 * time.Hour),
 			Reasons: []control.Reason{
@@ -58,6 +62,16 @@ func fullDeeds() deeds {
 			4711: "Subject: " + hostile + "\nTo: x@example.com\n\nbody \x1b[31m\nlast line",
 			4712: "Subject: short\n\n",
 		},
+	}
+}
+
+// fullLife is that of a message: a fact, and lines of the log.
+func fullLife() []control.TraceRow {
+	return []control.TraceRow{
+		{Time: now, Tag: control.TraceFact, Text: "submitted through SMTP from <bob@example.org> to 2 recipients, 4321 bytes"},
+		{Time: now, Tag: "QUEUE", Text: "12:00:00.000 2 QUEUE([4711]) enqueued"},
+		{Time: now, Tag: control.TraceFact, Recipient: "x@example.com", Text: "attempt 1, delayed till 2026-11-23 13:00:00: " + hostile},
+		{Time: now, Tag: "SMTP", Text: "12:00:00.000 1 SMTP(a) \x1b[2J"},
 	}
 }
 
@@ -102,6 +116,10 @@ func (d *daemon) handleDeeds(m *control.Mux) {
 			}
 			return d.explained, d.err
 		})
+	control.HandleRows(m, control.MessageTrace, func(_ context.Context, _ control.Actor, in control.MessageID) iter.Seq2[control.TraceRow, error] {
+		d.traced = in.ID
+		return stream(d.life, errors.Join(d.err, d.untold))
+	})
 	control.HandleDownload(m, control.MessageContent,
 		func(_ context.Context, _ control.Actor, in control.MessageID, w io.Writer) (control.Content, error) {
 			text, ok := d.contents[in.ID]

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,14 +11,24 @@ import (
 	"cgq/pkg/mail"
 )
 
-// traceTable is that of the log, with the day for people: a life may have several.
-func traceTable() table[control.LogLine] {
-	t := logTable()
-	t.line = func(l control.LogLine) string { return l.Time.Format(time.DateOnly) + " " + l.Line }
-	return t
+// traceTable gives people a line for each thing that happened, with the day: a life may
+// have several. A fact looks as a line of the log would.
+func traceTable() table[control.TraceRow] {
+	line := func(r control.TraceRow) string {
+		at := r.Time.Local()
+		if r.Tag != control.TraceFact {
+			return at.Format(time.DateOnly) + " " + r.Text
+		}
+		text := r.Text
+		if r.Recipient != "" {
+			text = r.Recipient + " " + text
+		}
+		return at.Format(time.DateOnly+" 15:04:05.000") + " - " + r.Tag + " " + text
+	}
+	return table[control.TraceRow]{name: line, line: line}
 }
 
-// A traced is the life of a message in JSON, with its lines behind.
+// A traced is the life of a message in JSON, with its rows behind.
 type traced struct {
 	Message *control.Message `json:"message"` // null: it is not in the queue
 }
@@ -27,11 +36,12 @@ type traced struct {
 func newMessageTrace(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "trace ID",
-		Short: "The life of a message, from the log",
-		Long: "Prints the page of a message, if it is still in the queue, and below it every line of\n" +
-			"the log that names it, the oldest first: also of one that has gone. How much the log\n" +
-			"says depends on its level. With -o json one object, its lines in the field lines; with\n" +
-			"jsonl, csv and name the lines alone.",
+		Short: "The life of a message, from its facts and the log",
+		Long: "Prints the page of a message, if it is still in the queue, and below it what happened to\n" +
+			"it, the oldest first: as long as it is in the queue the facts on record (FACT), and, also\n" +
+			"of one that has gone, every line of the log that names it. How much the log says depends\n" +
+			"on its level. With -o json one object, its rows in the field rows; with jsonl, csv and\n" +
+			"name the rows alone.",
 		Example:           "  cgq message trace 4711",
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: first(a.completeIDs),
@@ -53,44 +63,33 @@ func (a *app) trace(cmd *cobra.Command, id mail.ID) error {
 	var present traced
 	m, unknown := control.MessageShow.Do(cmd.Context(), client, control.MessageID{ID: id})
 	e, told := errors.AsType[*control.Error](unknown)
-	incomplete := told && e.Kind == control.KindIncomplete // it may be there: the log says more
 	switch {
 	case unknown == nil:
 		present.Message = &m
 		if m.Recipients == nil {
 			m.Recipients = []control.RecipientRow{} // in JSON [], not null
 		}
-	case !gone(unknown) && !incomplete:
+	case !gone(unknown) && !(told && e.Kind == control.KindIncomplete): // it may be there: the log says more
 		return unknown
 	}
-	var lines []control.LogLine
-	q := control.LogQuery{Message: id, Lines: control.MaxLogLines}
-	for l, err := range control.LogTail.Do(cmd.Context(), client, q) {
-		if err != nil {
-			return err
+	var rows []control.TraceRow
+	var last error
+	for r, err := range control.MessageTrace.Do(cmd.Context(), client, control.MessageID{ID: id}) {
+		if last = err; err == nil {
+			rows = append(rows, r)
 		}
-		lines = append(lines, l)
 	}
-	if len(lines) == 0 && present.Message == nil && !incomplete {
-		return control.Errorf(control.KindNoSuchMessage, "it may be older than the logs",
-			"message %s is not in the queue, and no line of the log names it", id)
+	if len(rows) == 0 && last != nil {
+		return last
 	}
-	if err := a.printTrace(present, lines); err != nil {
-		return err
-	}
-	if incomplete {
-		return unknown
-	}
-	return nil
+	return errors.Join(a.printTrace(present, rows), last)
 }
 
-func (a *app) printTrace(present traced, lines []control.LogLine) error {
+func (a *app) printTrace(present traced, rows []control.TraceRow) error {
 	switch {
 	case a.format == formJSON:
-		return writePage(a, present, "lines", slice(lines))
-	case !a.human():
-		return printRows(a, traceTable(), slice(lines), false)
-	case present.Message != nil:
+		return writePage(a, present, "rows", slice(rows))
+	case a.human() && present.Message != nil:
 		if err := a.printMessageHead(*present.Message); err != nil {
 			return err
 		}
@@ -99,12 +98,5 @@ func (a *app) printTrace(present traced, lines []control.LogLine) error {
 		}
 		fmt.Fprintln(a.out)
 	}
-	if len(lines) == 0 {
-		_, err := io.WriteString(a.out, "no line of the log names it: it may be older than the logs\n")
-		return err
-	}
-	if len(lines) == control.MaxLogLines {
-		fmt.Fprintf(a.errOut, "these are the last %d lines: there may be more\n", len(lines))
-	}
-	return printRows(a, traceTable(), slice(lines), false)
+	return printRows(a, traceTable(), slice(rows), false)
 }
