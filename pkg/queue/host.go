@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"container/heap"
+	"strings"
 	"time"
 
 	"cgq/pkg/fact"
@@ -17,6 +18,7 @@ type host struct {
 	until      instant    // of it
 	head, tail *entry     // all entries, by their ids: in order of arrival
 	late       *entry     // where the last one came in that was older than the tail
+	looked     *entry     // where the last step of one who looks through them began
 	line       []*entry   // those that may be leased, in order; nil: one that has left it
 	began      uint32     // how many have left its front
 	waiting    waitHeap   // those that wait for their time
@@ -84,6 +86,7 @@ func (s *State) host(k Key) *host {
 	h := s.hosts[k]
 	if h == nil {
 		h = &host{key: k, module: s.module(k.Module), index: -1}
+		s.mixed = s.mixed || k != Key{strings.ToUpper(k.Module), strings.ToLower(k.Queue)}
 		s.hosts[k] = h
 	}
 	return h
@@ -100,7 +103,7 @@ func (s *State) drop(h *host) {
 // push puts an entry to its place.
 func (h *host) push(e *entry) {
 	before := h.before(e.msg.id)
-	e.prev, e.next = before, h.after(before)
+	e.prev, e.next = before, h.next(before)
 	if e.next == nil {
 		h.tail = e
 	} else {
@@ -131,7 +134,7 @@ func (h *host) before(id mail.ID) *entry {
 	if e != nil && e.msg.id > id {
 		e = nil
 	}
-	for next := h.after(e); next.msg.id < id; next = next.next {
+	for next := h.next(e); next.msg.id < id; next = next.next {
 		e = next
 	}
 	h.late = e
@@ -142,8 +145,8 @@ func (h *host) before(id mail.ID) *entry {
 // senders whose messages one commit makes durable are apart.
 const nearTail = 256
 
-// after is the entry behind another one; behind none it is the first.
-func (h *host) after(e *entry) *entry {
+// next is the entry behind another one; behind none it is the first.
+func (h *host) next(e *entry) *entry {
 	if e == nil {
 		return h.head
 	}
@@ -153,6 +156,9 @@ func (h *host) after(e *entry) *entry {
 func (h *host) remove(e *entry) {
 	if h.late == e {
 		h.late = e.prev
+	}
+	if h.looked == e {
+		h.looked = e.prev
 	}
 	if e.prev == nil {
 		h.head = e.next

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"cgq/pkg/mail"
@@ -75,6 +76,9 @@ func (v *subject) Subject() string         { return v.front().subject }
 func (s *State) after(sel *selection.Selection, id mail.ID, limit int) (all []*message, last mail.ID, more bool) {
 	last, all = id, s.step[:0]
 	defer func() { s.step = all }()
+	if h, ok := s.within(sel); ok {
+		return h.after(all, id, limit)
+	}
 	if sel == nil || sel.IDs() == nil {
 		for next, m := range s.messages.After(id) {
 			if len(all) == limit {
@@ -99,6 +103,44 @@ func (s *State) after(sel *selection.Selection, id mail.ID, limit int) (all []*m
 		}
 	}
 	return all, last, false
+}
+
+// within returns the host queue that all of a selection is in, nil if that is not there,
+// and whether the selection names one: then nothing else has to be looked at.
+func (s *State) within(sel *selection.Selection) (h *host, ok bool) {
+	if sel == nil || sel.IDs() != nil || s.mixed {
+		return nil, false
+	}
+	module, name, ok := sel.HostQueue()
+	return s.hosts[Key{strings.ToUpper(module), name}], ok
+}
+
+// after is [State.after] of a host queue.
+func (h *host) after(all []*message, id mail.ID, limit int) ([]*message, mail.ID, bool) {
+	if h == nil {
+		return all, id, false
+	}
+	last := id
+	for e := h.behind(id); e != nil; e = e.next {
+		if len(all) == limit {
+			return all, last, true
+		}
+		all, last = append(all, e.msg), e.msg.id
+	}
+	return all, last, false
+}
+
+// behind finds the first entry whose message is behind an id: mostly from where the last
+// step ended.
+func (h *host) behind(id mail.ID) *entry {
+	e := h.head
+	if h.looked != nil && h.looked.msg.id <= id {
+		e = h.looked
+	}
+	for e != nil && e.msg.id <= id {
+		h.looked, e = e, e.next
+	}
+	return e
 }
 
 // Each does something with the recipients of a selection among the next limit messages

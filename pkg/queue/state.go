@@ -132,6 +132,7 @@ type State struct {
 	trash    trash
 	hosts    map[Key]*host
 	modules  map[string]*module
+	mixed    bool       // some host queue has a name that is not in small letters
 	now      []*message // chapter: a DSN is generated immediately after the last recipient
 	later    laterHeap
 }

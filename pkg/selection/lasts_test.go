@@ -32,3 +32,26 @@ func TestLasts(t *testing.T) {
 		}
 	}
 }
+
+func TestHostQueue(t *testing.T) {
+	for _, tt := range []struct {
+		terms selection.Terms
+		want  string
+	}{
+		{selection.Terms{Module: []string{"smtp"}, Queue: []string{"A.example"}, Sender: []string{"<>"}}, "smtp a.example"},
+		{selection.Terms{Module: []string{"SMTP", "LOCAL"}, Queue: []string{"a.example"}}, ""},
+		{selection.Terms{Module: []string{"SMTP"}, Queue: []string{"a.example", "*.b.example"}}, ""},
+		{selection.Terms{Module: []string{"SMTP"}, Queue: []string{"~a"}}, ""},
+		{selection.Terms{Queue: []string{"a.example"}}, ""},
+		{selection.Terms{All: true}, ""},
+	} {
+		s, err := selection.Compile(tt.terms)
+		if err != nil {
+			t.Fatalf("%+v: %v", tt.terms, err)
+		}
+		module, queue, ok := s.HostQueue()
+		if got := module + " " + queue; ok != (tt.want != "") || ok && got != tt.want {
+			t.Errorf("%s: HostQueue = %q, %v; want %q", s, got, ok, tt.want)
+		}
+	}
+}

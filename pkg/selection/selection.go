@@ -124,6 +124,14 @@ func (s *Selection) MayMatch(module, queue string) bool {
 	return s.module.holdsText(module) && s.queue.holdsText(queue)
 }
 
+// HostQueue returns the one host queue that all of the selection is in, in small letters,
+// if its terms Module and Queue name one.
+func (s *Selection) HostQueue() (module, queue string, ok bool) {
+	module, one := s.module.only()
+	queue, alone := s.queue.only()
+	return module, queue, one && alone
+}
+
 // OfQueues says that the selection names host queues as a whole: it has no other
 // terms than Module, Queue and State.
 func (s *Selection) OfQueues() bool { return s.hostQueues }

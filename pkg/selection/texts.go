@@ -64,6 +64,14 @@ func newTexts(f *Field, t *Terms, budget *int) (*texts, error) {
 	return x, nil
 }
 
+// only is the one text that a subject must have.
+func (x *texts) only() (string, bool) {
+	if x == nil || len(x.equal) != 1 || len(x.wild)+len(x.parts)+len(x.regexps) > 0 {
+		return "", false
+	}
+	return x.equal[0], true
+}
+
 func unique(list []string) []string {
 	slices.Sort(list)
 	return slices.Compact(list)
