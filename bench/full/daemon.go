@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 
 	"cgq/bench/rig"
 	"cgq/pkg/control"
@@ -45,6 +46,21 @@ func (d *Daemon) Init(ctx context.Context, base string) error {
 		return fmt.Errorf("cgqd init: %w: %s", rig.Cause(ctx, err), out)
 	}
 	return nil
+}
+
+// Set gives a key of a section another value, written as TOML has it. The key stands at
+// the beginning of one line.
+func (d *Daemon) Set(base, section, key, value string) error {
+	name := filepath.Join(base, "Settings", section+".toml")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + ` = .*$`)
+	if n := len(line.FindAll(text, -1)); n != 1 {
+		return fmt.Errorf("%s: %d lines of the key %s", name, n, key)
+	}
+	return os.WriteFile(name, line.ReplaceAllLiteral(text, []byte(key+" = "+value)), 0o600)
 }
 
 // Start starts it on a base directory; what it says goes to output.
