@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cgq/bench/rig"
 	"cgq/pkg/endtoend/program"
@@ -100,6 +101,12 @@ func TestStockIsEven(t *testing.T) {
 	}
 	if got := s.count(func(n int) bool { return len(s.letter(n).Facts) > 0 }); got != 12_000 {
 		t.Errorf("%d messages have errors of their own, want 12000", got)
+	}
+	big := stock{messages: 1_000_000, queues: 10_000, made: time.Now()}
+	for n, want := range map[int]time.Duration{0: ages, 500_000: ages / 2, 999_999: 0} {
+		if got := big.made.Sub(big.letter(n).Envelope.Submitted); (got - want).Abs() > time.Second {
+			t.Errorf("message %d of a million is %v old, want %v", n, got, want)
+		}
 	}
 	if l := s.letter(7); len(l.Text) < least || len(l.Text) > most {
 		t.Errorf("a text of %d bytes, want %d to %d", len(l.Text), least, most)

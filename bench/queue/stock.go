@@ -64,7 +64,7 @@ func (s stock) letter(n int) full.Letter {
 	from, to := address(s.sender(n)), mail.Address{Local: fmt.Sprintf("r%d", n/s.queues), Domain: s.queue(n)}
 	e := &mail.Envelope{ReturnPath: from, Recipients: []mail.Recipient{{Address: to}}, Source: mail.SMTP,
 		Peer: netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), Domain: "bench.test",
-		Submitted: s.made.Add(ages*time.Duration(n)/time.Duration(s.messages) - ages)}
+		Submitted: s.made.Add(ages/time.Duration(s.messages)*time.Duration(n) - ages)}
 	if n%3 == 0 {
 		e.Auth = from.String()
 	}
