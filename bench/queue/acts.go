@@ -74,19 +74,12 @@ func acts(b *bench) (*rig.Table, measurement) {
 	}
 	t.Most(bySender, "ms above idle", 10)
 	return t, func(ctx context.Context, t *rig.Table) error {
-		round := 0
-		return t.Rounds(ctx, b.rounds, func() error {
-			round++
-			return b.actRound(ctx, t, round)
-		})
+		return b.eachRound(ctx, t, func(round int) error { return b.actRound(ctx, t, round) })
 	}
 }
 
 // actRound is one round. Each act is compared with the idle daemon of its own round.
 func (b *bench) actRound(ctx context.Context, t *rig.Table, round int) error {
-	if err := b.running(ctx); err != nil {
-		return err
-	}
 	waits := b.waiting(ctx)
 	rig.Pause(ctx, time.Duration(b.seconds*float64(time.Second)))
 	alone, err := waits()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"cgq/bench/full"
@@ -28,8 +29,10 @@ type bench struct {
 // measure. The settings of cgqd have it as schedule, and a start believes no more.
 const longest, schedule = 12 * time.Hour, `["12h"]`
 
-// fill makes the base directory. Deliveries are kept quiet by a relay that is dead: of
-// what no release has freed, each host queue is tried once, and waits then.
+// fill makes the base directory. Deliveries are kept quiet by a relay that is dead: each
+// host queue with something that does not wait for itself is tried once, and waits then.
+// That is over few channels, or an act that makes thousands of them ready is measured
+// together with as many workers as there are channels, in line for the same lock.
 func (b *bench) fill(ctx context.Context) error {
 	if err := full.Make(ctx, b.base, b.stock.messages, b.letter); err != nil {
 		return err
@@ -38,6 +41,7 @@ func (b *bench) fill(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(b.daemon.Set(b.base, "smtp", "retry", schedule),
+		b.daemon.Set(b.base, "smtp", "channels", strconv.Itoa(b.channels)),
 		// Who measures has chosen the place.
 		b.daemon.Set(b.base, "queue", "allow_any_file_system", "true"))
 }
@@ -93,6 +97,19 @@ func (b *bench) rest(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// eachRound calls measure for each round, with a daemon that runs and is at rest: what the
+// round before has left must not look like somebody else's doing.
+func (b *bench) eachRound(ctx context.Context, t *rig.Table, measure func(round int) error) error {
+	round := 0
+	if err := b.running(ctx); err != nil {
+		return err
+	}
+	return t.Rounds(ctx, b.rounds, func() error {
+		round++
+		return errors.Join(measure(round), b.rest(ctx))
+	})
 }
 
 // stop stops the daemon, if it runs.

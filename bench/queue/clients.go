@@ -24,11 +24,9 @@ func clients(b *bench) (*rig.Table, measurement) {
 		t.Least(d.name, "during/before", 0.5)
 	}
 	return t, func(ctx context.Context, t *rig.Table) error {
-		round := 0
-		return t.Rounds(ctx, b.rounds, func() error {
-			round++
+		return b.eachRound(ctx, t, func(round int) error {
 			for _, d := range b.deeds(released + 2*round - 1) {
-				if err := b.running(ctx); err != nil {
+				if err := b.rest(ctx); err != nil {
 					return err
 				}
 				if err := b.crowded(ctx, t, d); err != nil {

@@ -32,10 +32,7 @@ func lists(b *bench) (*rig.Table, measurement) {
 	t.Most(bySender, "ms", 500)
 	t.Most(byDomain, "ms", 300)
 	return t, func(ctx context.Context, t *rig.Table) error {
-		if err := b.running(ctx); err != nil {
-			return err
-		}
-		return t.Rounds(ctx, b.rounds, func() error {
+		return b.eachRound(ctx, t, func(int) error {
 			for turn := range turns {
 				for _, l := range b.lists() {
 					if err := b.list(ctx, t, l, turn); err != nil {

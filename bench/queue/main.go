@@ -58,6 +58,7 @@ type options struct {
 	only             []string // names of parts
 	messages, queues int
 	rounds           int
+	channels         int     // of the module SMTP
 	seconds          float64 // of what acts are compared with
 	plan             rig.Plan
 	bin              string // directory of the programs
@@ -73,6 +74,7 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.queues, "queues", 10_000, "spread them over so many host `queues`")
 	flag.IntVar(&o.rounds, "rounds", maxRounds, fmt.Sprintf("`times` that each is measured, %d at most", maxRounds))
 	flag.Float64Var(&o.seconds, "seconds", 3, "watch so many `seconds` of the idle daemon, and of mail that comes in, to compare acts with")
+	flag.IntVar(&o.channels, "channels", 1, "let cgqd try the dead relay over so many `channels`; its default is 200")
 	flag.StringVar(&o.plan.ImageDir, "image-dir", "/var/tmp", "make the file system in an image file in `directory`")
 	flag.StringVar(&o.bin, "bin", "bin", "find cgqd in `directory`")
 	flag.StringVar(&o.json, "json", "bench/last-queue.json", "write the figures to `file`")
@@ -99,6 +101,8 @@ func (o *options) check() error {
 	switch {
 	case o.rounds < 1 || o.rounds > maxRounds:
 		return fmt.Errorf("%d rounds; 1 to %d can be", o.rounds, maxRounds)
+	case o.channels < 1:
+		return errors.New("no channels; one is the least")
 	case o.seconds <= 0:
 		return errors.New("no time to compare with")
 	case o.queues < 10 || o.queues > 100_000 || o.queues%10 != 0:

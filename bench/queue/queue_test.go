@@ -35,7 +35,7 @@ func TestSmall(t *testing.T) {
 	if err := program.Build(bin); err != nil {
 		t.Fatal(err)
 	}
-	o := options{only: partNames(), messages: 2000, queues: 50, rounds: 1, seconds: 0.5,
+	o := options{only: partNames(), messages: 2000, queues: 50, rounds: 1, channels: 1, seconds: 0.5,
 		plan: rig.Plan{Dir: dir}, bin: bin, hurry: true, json: filepath.Join(dir, "figures.json")}
 	if err := o.check(); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestStockIsEven(t *testing.T) {
 }
 
 func TestCheckRefuses(t *testing.T) {
-	good := options{only: []string{"lists"}, messages: 2000, queues: 50, rounds: 1, seconds: 1}
+	good := options{only: []string{"lists"}, messages: 2000, queues: 50, rounds: 1, channels: 1, seconds: 1}
 	if err := good.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +123,7 @@ func TestCheckRefuses(t *testing.T) {
 		"1 to 3 can be":           func(o *options) { o.rounds = 4 },
 		"in tens":                 func(o *options) { o.queues = 55 },
 		"is the least":            func(o *options) { o.messages = 999 },
+		"no channels":             func(o *options) { o.channels = 0 },
 		"no time":                 func(o *options) { o.seconds = 0 },
 	} {
 		o := good
