@@ -11,7 +11,7 @@ LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: run test powercut kill lint bench bench-store build install completions docs clean
+.PHONY: run test powercut kill lint bench bench-store bench-queue build install completions docs clean
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
@@ -66,6 +66,10 @@ bench: build ## cgqd beside Postfix and the floor: bench/README.md; BENCHFLAGS='
 bench-store: build ## journal, spool and restart beside their targets: bench/README.md; BENCHFLAGS='-only commits'
 	$(GO) build -trimpath -o bin/ ./bench/store
 	bin/store $(BENCHFLAGS)
+
+bench-queue: build ## a million waiting messages beside their targets: bench/README.md; BENCHFLAGS='-messages 100000 -only lists'
+	$(GO) build -trimpath -o bin/ ./bench/queue
+	bin/queue $(BENCHFLAGS)
 
 # What is built is not built again: this runs as root, who may have no Go.
 install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash),,completions) ## programs and completions under $(DESTDIR)$(PREFIX)

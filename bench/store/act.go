@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"cgq/bench/rig"
 	"cgq/pkg/fact"
 	"cgq/pkg/journal"
 	"cgq/pkg/mail"
@@ -22,11 +23,11 @@ const (
 )
 
 // act is the part in which a person acts on many messages.
-func act(*bench) (*table, measurement) {
-	t := &table{Name: "act", About: "a release of 100,000 messages, from the call of Act until it is durable",
-		Columns: []column{{"seconds", 2}, {"flushes", 0}}}
-	t.most(oneAct, "seconds", 1)
-	return t, func(ctx context.Context, b *bench, t *table) (err error) {
+func act(*bench) (*rig.Table, measurement) {
+	t := &rig.Table{Name: "act", About: "a release of 100,000 messages, from the call of Act until it is durable",
+		Columns: rig.Columns("%.2f seconds", "%.0f flushes")}
+	t.Most(oneAct, "seconds", 1)
+	return t, func(ctx context.Context, b *bench, t *rig.Table) (err error) {
 		dir, remove, err := b.dir()
 		if err != nil {
 			return err
@@ -39,7 +40,7 @@ func act(*bench) (*table, measurement) {
 		}
 		defer func() { err = errors.Join(err, k.done()) }()
 		ids := make([]mail.ID, actMessages)
-		_, err = crowd(ctx, 64, upTo(actMessages), func(n int) (err error) {
+		_, err = rig.Crowd(ctx, 64, rig.UpTo(actMessages), func(n int) (err error) {
 			ids[n], err = k.accept(ctx, "dst.test")
 			return err
 		})
@@ -51,7 +52,7 @@ func act(*bench) (*table, measurement) {
 	}
 }
 
-func actRound(t *table, k *kept, ids []mail.ID) error {
+func actRound(t *rig.Table, k *kept, ids []mail.ID) error {
 	for _, c := range []struct {
 		name string
 		size int
@@ -59,13 +60,13 @@ func actRound(t *table, k *kept, ids []mail.ID) error {
 		flushes, begin := k.fs.syncs.Load(), time.Now()
 		err := release(k, ids, c.size)
 		if errors.Is(err, spool.ErrFact) {
-			t.note(c.name, "refused: "+err.Error())
+			t.Note(c.name, "refused: "+err.Error())
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		t.add(c.name, time.Since(begin).Seconds(), float64(k.fs.syncs.Load()-flushes))
+		t.Add(c.name, time.Since(begin).Seconds(), float64(k.fs.syncs.Load()-flushes))
 	}
 	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"cgq/bench/rig"
@@ -23,10 +21,10 @@ const (
 var syncerCounts = []int{64, 8}
 
 // checkpoint is the part in which one checkpoint runs while everybody writes.
-func checkpoint(*bench) (*table, measurement) {
-	t := &table{Name: "checkpoint", About: fmt.Sprintf("from Draft until durable, 4 KiB, %d writers as fast as they can, all of it stays; one checkpoint frees one segment", checkpointWriters),
-		Columns: []column{{"p50 ms", 2}, {"p99 ms", 2}, {"worst ms", 1}, {"messages/s", 0}, {"seconds", 2}, {"files", 0}}}
-	return t, func(ctx context.Context, b *bench, t *table) error {
+func checkpoint(*bench) (*rig.Table, measurement) {
+	t := &rig.Table{Name: "checkpoint", About: fmt.Sprintf("from Draft until durable, 4 KiB, %d writers as fast as they can, all of it stays; one checkpoint frees one segment", checkpointWriters),
+		Columns: rig.Columns("%.2f p50 ms", "%.2f p99 ms", "%.1f worst ms", "%.0f messages/s", "%.2f seconds", "%.0f files")}
+	return t, func(ctx context.Context, b *bench, t *rig.Table) error {
 		return b.eachRound(ctx, t, func() error {
 			for _, n := range syncerCounts {
 				if err := b.oneCheckpoint(ctx, t, n); err != nil {
@@ -39,7 +37,7 @@ func checkpoint(*bench) (*table, measurement) {
 }
 
 // oneCheckpoint measures before, during and after one checkpoint of a new spool.
-func (b *bench) oneCheckpoint(ctx context.Context, t *table, syncers int) (err error) {
+func (b *bench) oneCheckpoint(ctx context.Context, t *rig.Table, syncers int) (err error) {
 	dir, remove, err := b.dir()
 	if err != nil {
 		return err
@@ -53,76 +51,35 @@ func (b *bench) oneCheckpoint(ctx context.Context, t *table, syncers int) (err e
 	}
 	defer func() { err = errors.Join(err, k.done()) }()
 	return b.profiled("checkpoint", func() error {
-		stop := k.fullLoad(ctx)
-		pause(ctx, phase/2) // to get going
+		stop := rig.Flood(ctx, checkpointWriters, func(int) error {
+			_, err := k.accept(ctx, "dst.test")
+			return err
+		})
+		rig.Pause(ctx, phase/2) // to get going
 		start := time.Now()
-		pause(ctx, phase)
+		rig.Pause(ctx, phase)
 		files, from := k.fs.creates.Load(), time.Now()
 		failed := k.Checkpoint()
 		to := time.Now()
 		files = k.fs.creates.Load() - files
-		pause(ctx, phase)
+		rig.Pause(ctx, phase)
 		end := time.Now()
 		all, err := stop()
 		if err := errors.Join(failed, err, context.Cause(ctx)); err != nil {
 			return err
 		}
-		t.addPhase(syncers, "before", all, start, from, 0)
-		t.addPhase(syncers, "during", all, from, to, float64(files))
-		t.addPhase(syncers, "after", all, to, end, 0)
+		addPhase(t, syncers, "before", all, start, from, 0)
+		addPhase(t, syncers, "during", all, from, to, float64(files))
+		addPhase(t, syncers, "after", all, to, end, 0)
 		return nil
 	})
 }
 
-// An acceptance is one message that has become durable.
-type acceptance struct{ begin, end time.Time }
-
-// fullLoad lets writers accept messages as fast as they can, until stop is called.
-func (k *kept) fullLoad(ctx context.Context) (stop func() ([]acceptance, error)) {
-	working, cancel := context.WithCancel(ctx)
-	all := make([][]acceptance, checkpointWriters)
-	errs := make([]error, checkpointWriters)
-	var writers sync.WaitGroup
-	for w := range checkpointWriters {
-		writers.Go(func() {
-			for working.Err() == nil && errs[w] == nil {
-				begin := time.Now()
-				_, errs[w] = k.accept(ctx, "dst.test")
-				all[w] = append(all[w], acceptance{begin, time.Now()})
-			}
-		})
-	}
-	return func() ([]acceptance, error) {
-		cancel()
-		writers.Wait()
-		return slices.Concat(all...), errors.Join(errs...)
-	}
-}
-
-// pause returns after d, or when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
 // addPhase files the acceptances that ended between from and to: a reply that a
 // checkpoint has held up counts for the checkpoint if it comes before that is over.
-func (t *table) addPhase(syncers int, phase string, all []acceptance, from, to time.Time, files float64) {
-	took := between(all, from, to)
+func addPhase(t *rig.Table, syncers int, phase string, all []rig.Span, from, to time.Time, files float64) {
+	took := rig.Between(all, from, to)
 	seconds := to.Sub(from).Seconds()
-	t.add(fmt.Sprintf("syncers: %d, %s", syncers, phase), milliseconds(rig.Percentile(took, 50)), milliseconds(rig.Percentile(took, 99)), milliseconds(rig.Percentile(took, 100)),
+	t.Add(fmt.Sprintf("syncers: %d, %s", syncers, phase), rig.Milliseconds(rig.Percentile(took, 50)), rig.Milliseconds(rig.Percentile(took, 99)), rig.Milliseconds(rig.Percentile(took, 100)),
 		float64(len(took))/seconds, seconds, files)
-}
-
-// between is how long those took that ended after from and until to, sorted.
-func between(all []acceptance, from, to time.Time) (took []time.Duration) {
-	for _, a := range all {
-		if a.end.After(from) && !a.end.After(to) {
-			took = append(took, a.end.Sub(a.begin))
-		}
-	}
-	slices.Sort(took)
-	return took
 }

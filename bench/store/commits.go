@@ -38,16 +38,16 @@ func commitCase(payload, writers int, store string) string {
 }
 
 // commits is the part in which payloads are made durable.
-func commits(*bench) (*table, measurement) {
-	t := &table{Name: "commits", About: "one payload durable: the bare log, pkg/journal, a file for each",
-		Columns: []column{{"commits/s", 0}, {"of the bare log", 2}, {"p99 ms", 2}, {"flushes/commit", 3}}}
+func commits(*bench) (*rig.Table, measurement) {
+	t := &rig.Table{Name: "commits", About: "one payload durable: the bare log, pkg/journal, a file for each",
+		Columns: rig.Columns("%.0f commits/s", "%.2f of the bare log", "%.2f p99 ms", "%.3f flushes/commit")}
 	for _, payload := range payloads {
 		for _, n := range writerCount {
-			t.least(commitCase(payload, n, "journal"), "of the bare log", 0.8)
+			t.Least(commitCase(payload, n, "journal"), "of the bare log", 0.8)
 		}
-		t.most(commitCase(payload, 64, "journal"), "flushes/commit", 0.1)
+		t.Most(commitCase(payload, 64, "journal"), "flushes/commit", 0.1)
 	}
-	return t, func(ctx context.Context, b *bench, t *table) error {
+	return t, func(ctx context.Context, b *bench, t *rig.Table) error {
 		dir, remove, err := b.dir()
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func commits(*bench) (*table, measurement) {
 // machine does meanwhile meets all of them.
 const turns = 8
 
-func (b *bench) commitRound(ctx context.Context, t *table, stores []*store) error {
+func (b *bench) commitRound(ctx context.Context, t *rig.Table, stores []*store) error {
 	for _, size := range payloads {
 		for _, n := range writerCount {
 			if err := b.commitTurns(ctx, t, stores, size, n); err != nil {
@@ -82,25 +82,25 @@ func (b *bench) commitRound(ctx context.Context, t *table, stores []*store) erro
 }
 
 // commitTurns measures payloads of one size by so many writers.
-func (b *bench) commitTurns(ctx context.Context, t *table, stores []*store, size, writers int) error {
+func (b *bench) commitTurns(ctx context.Context, t *rig.Table, stores []*store, size, writers int) error {
 	payload := make([]byte, size)
 	turn := time.Duration(b.seconds * float64(time.Second) / turns)
-	done, flushes := make([]tally, len(stores)), make([]int64, len(stores))
+	done, flushes := make([]rig.Tally, len(stores)), make([]int64, len(stores))
 	for range turns {
 		for i, s := range stores {
 			before := s.syncs()
-			got, err := crowd(ctx, writers, until(time.Now().Add(turn)), func(int) error { return s.put(payload) })
+			got, err := rig.Crowd(ctx, writers, rig.Until(time.Now().Add(turn)), func(int) error { return s.put(payload) })
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 			flushes[i] += s.syncs() - before
-			done[i].elapsed += got.elapsed
-			done[i].took = append(done[i].took, got.took...)
+			done[i].Elapsed += got.Elapsed
+			done[i].Took = append(done[i].Took, got.Took...)
 		}
 	}
 	for i, s := range stores {
-		t.add(commitCase(size, writers, s.name), done[i].rate(), rig.Ratio(done[i].rate(), done[0].rate()), done[i].p99(),
-			float64(flushes[i])/float64(len(done[i].took)))
+		t.Add(commitCase(size, writers, s.name), done[i].Rate(), rig.Ratio(done[i].Rate(), done[0].Rate()), done[i].P99(),
+			float64(flushes[i])/float64(len(done[i].Took)))
 		if err := s.tidy(); err != nil {
 			return err
 		}

@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"cgq/bench/rig"
 	"cgq/bench/ring"
 	"cgq/pkg/mail"
 	"cgq/pkg/spool"
@@ -25,12 +27,12 @@ const (
 )
 
 // cpuOfSpool is the part in which the processor time of a message is counted.
-func cpuOfSpool(*bench) (*table, measurement) {
-	t := &table{Name: "cpu", About: "processor time of the process for a message of 4 KiB, 16 writers",
-		Columns: []column{{"µs/message", 1}, {"user", 1}, {"system", 1}, {"messages/s", 0}, {"files/message", 3}, {"flushes/message", 3}}}
-	t.most(withoutFile, "µs/message", 25)
-	t.most(withFile, "µs/message", 100)
-	return t, func(ctx context.Context, b *bench, t *table) error {
+func cpuOfSpool(*bench) (*rig.Table, measurement) {
+	t := &rig.Table{Name: "cpu", About: "processor time of the process for a message of 4 KiB, 16 writers",
+		Columns: rig.Columns("%.1f µs/message", "%.1f user", "%.1f system", "%.0f messages/s", "%.3f files/message", "%.3f flushes/message")}
+	t.Most(withoutFile, "µs/message", 25)
+	t.Most(withFile, "µs/message", 100)
+	return t, func(ctx context.Context, b *bench, t *rig.Table) error {
 		return b.eachRound(ctx, t, func() error {
 			return errors.Join(b.cpuOfRing(ctx, t), b.cpuOf(ctx, t, withoutFile, "cpu-without-file", passThrough),
 				b.cpuOf(ctx, t, withFile, "cpu-with-file", waitInFiles))
@@ -39,7 +41,7 @@ func cpuOfSpool(*bench) (*table, measurement) {
 }
 
 // cpuOf measures what work takes for all messages, in a new spool with the defaults.
-func (b *bench) cpuOf(ctx context.Context, t *table, name, profile string, work func(context.Context, *kept) error) (err error) {
+func (b *bench) cpuOf(ctx context.Context, t *rig.Table, name, profile string, work func(context.Context, *kept) error) (err error) {
 	dir, remove, err := b.dir()
 	if err != nil {
 		return err
@@ -56,7 +58,7 @@ func (b *bench) cpuOf(ctx context.Context, t *table, name, profile string, work 
 }
 
 // measureCPU files what work takes for all messages.
-func measureCPU(t *table, name string, syncs, creates func() int64, work func() error) error {
+func measureCPU(t *rig.Table, name string, syncs, creates func() int64, work func() error) error {
 	runtime.GC()
 	flushes, files := syncs(), creates()
 	begin := time.Now()
@@ -72,7 +74,7 @@ func measureCPU(t *table, name string, syncs, creates func() int64, work func() 
 		return err
 	}
 	user, system := microseconds(after.user-before.user)/cpuMessages, microseconds(after.system-before.system)/cpuMessages
-	t.add(name, user+system, user, system, cpuMessages/time.Since(begin).Seconds(),
+	t.Add(name, user+system, user, system, cpuMessages/time.Since(begin).Seconds(),
 		float64(creates()-files)/cpuMessages, float64(syncs()-flushes)/cpuMessages)
 	return nil
 }
@@ -82,7 +84,7 @@ func measureCPU(t *table, name string, syncs, creates func() int64, work func() 
 func passThrough(ctx context.Context, k *kept) error {
 	defer k.running(ctx)()
 	var last atomic.Uint64
-	_, err := crowd(ctx, cpuWriters, upTo(cpuMessages), func(int) error {
+	_, err := rig.Crowd(ctx, cpuWriters, rig.UpTo(cpuMessages), func(int) error {
 		id, err := k.accept(ctx, "dst.test")
 		if err != nil {
 			return err
@@ -97,7 +99,7 @@ func passThrough(ctx context.Context, k *kept) error {
 // waitInFiles is mail that has to wait: all of it gets a file before it leaves.
 func waitInFiles(ctx context.Context, k *kept) error {
 	ids := make([]mail.ID, cpuMessages)
-	_, err := crowd(ctx, cpuWriters, upTo(cpuMessages), func(n int) (err error) {
+	_, err := rig.Crowd(ctx, cpuWriters, rig.UpTo(cpuMessages), func(n int) (err error) {
 		ids[n], err = k.accept(ctx, "dst.test")
 		return err
 	})
@@ -113,7 +115,7 @@ func waitInFiles(ctx context.Context, k *kept) error {
 }
 
 // cpuOfRing is the part of it that no spool can save.
-func (b *bench) cpuOfRing(ctx context.Context, t *table) error {
+func (b *bench) cpuOfRing(ctx context.Context, t *rig.Table) error {
 	dir, remove, err := b.dir()
 	if err != nil {
 		return err
@@ -131,7 +133,20 @@ func (b *bench) cpuOfRing(ctx context.Context, t *table) error {
 	payload := letter(cpuText)
 	syncs := func() int64 { return int64(r.Syncs()) }
 	return measureCPU(t, bareLog, syncs, func() int64 { return 0 }, func() error {
-		_, err := crowd(ctx, cpuWriters, upTo(cpuMessages), func(int) error { return r.Commit(payload) })
+		_, err := rig.Crowd(ctx, cpuWriters, rig.UpTo(cpuMessages), func(int) error { return r.Commit(payload) })
 		return err
 	})
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// used is the processor time of this process.
+type used struct{ user, system time.Duration }
+
+func usedNow() (u used, err error) {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return u, err
+	}
+	return used{time.Duration(r.Utime.Nano()), time.Duration(r.Stime.Nano())}, nil
 }

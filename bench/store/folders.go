@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"cgq/bench/rig"
 	"cgq/pkg/disk"
 )
 
@@ -27,11 +28,11 @@ var (
 )
 
 // folders is the part that decides the defaults of Queue Foldering and Recycle Temp Files.
-func folders(*bench) (*table, measurement) {
-	t := &table{Name: "folders",
+func folders(*bench) (*rig.Table, measurement) {
+	t := &rig.Table{Name: "folders",
 		About:   "message files of 4 KiB, made as a checkpoint makes them, and taken away: unlinked, or kept as Temp Files and recycled",
-		Columns: []column{{"made/s", 0}, {"p99 ms of a sync", 1}, {"taken away/s", 0}, {"both/s", 0}}}
-	return t, func(ctx context.Context, b *bench, t *table) error {
+		Columns: rig.Columns("%.0f made/s", "%.1f p99 ms of a sync", "%.0f taken away/s", "%.0f both/s")}
+	return t, func(ctx context.Context, b *bench, t *rig.Table) error {
 		dir, remove, err := b.dir()
 		if err != nil {
 			return err
@@ -60,7 +61,7 @@ func folders(*bench) (*table, measurement) {
 	}
 }
 
-func forestRound(ctx context.Context, t *table, all []*forest) error {
+func forestRound(ctx context.Context, t *rig.Table, all []*forest) error {
 	for _, f := range all {
 		if err := f.sample(ctx, t, "unlinked", f.unlink); err != nil {
 			return err
@@ -143,11 +144,11 @@ func (f *forest) grow(present int) error {
 }
 
 // sample measures making files and taking them away.
-func (f *forest) sample(ctx context.Context, t *table, how string, takeAway func(context.Context) error) error {
+func (f *forest) sample(ctx context.Context, t *rig.Table, how string, takeAway func(context.Context) error) error {
 	if err := f.sync(); err != nil { // what was left to be written
 		return err
 	}
-	var syncs tally
+	var syncs rig.Tally
 	begin := time.Now()
 	if err := f.make(ctx, &syncs); err != nil {
 		return err
@@ -158,14 +159,14 @@ func (f *forest) sample(ctx context.Context, t *table, how string, takeAway func
 	}
 	both := time.Since(begin)
 	files := float64(f.batches * forestBatch)
-	t.add(fmt.Sprintf("%d present, %d folders, %s", f.present, f.folders, how), files/made.Seconds(), syncs.p99(),
+	t.Add(fmt.Sprintf("%d present, %d folders, %s", f.present, f.folders, how), files/made.Seconds(), syncs.P99(),
 		files/(both-made).Seconds(), files/both.Seconds())
 	return nil
 }
 
 // make makes the files, of Temp Files where there are any, and notes in syncs, if it is
 // not nil, how long each sync of a file took.
-func (f *forest) make(ctx context.Context, syncs *tally) error {
+func (f *forest) make(ctx context.Context, syncs *rig.Tally) error {
 	recycled := f.files
 	f.files = make([]string, f.batches*forestBatch)
 	for from := 0; from < len(f.files); from += forestBatch {
@@ -179,21 +180,21 @@ func (f *forest) make(ctx context.Context, syncs *tally) error {
 				tmp[i] = recycled[from+i]
 			}
 		}
-		_, err := crowd(ctx, forestWriters, upTo(forestBatch), func(i int) (err error) {
+		_, err := rig.Crowd(ctx, forestWriters, rig.UpTo(forestBatch), func(i int) (err error) {
 			open[i], err = f.write(tmp[i], recycled != nil)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		synced, err := crowd(ctx, forestSyncers, upTo(forestBatch), func(i int) error { return open[i].Datasync() })
+		synced, err := rig.Crowd(ctx, forestSyncers, rig.UpTo(forestBatch), func(i int) error { return open[i].Datasync() })
 		if err != nil {
 			return err
 		}
 		if syncs != nil {
-			syncs.took = append(syncs.took, synced.took...)
+			syncs.Took = append(syncs.Took, synced.Took...)
 		}
-		_, err = crowd(ctx, forestWriters, upTo(forestBatch), func(i int) error {
+		_, err = rig.Crowd(ctx, forestWriters, rig.UpTo(forestBatch), func(i int) error {
 			return errors.Join(open[i].Close(), f.fs.Rename(tmp[i], f.files[from+i]))
 		})
 		if err != nil {
@@ -243,6 +244,6 @@ func (f *forest) recycle(ctx context.Context) error {
 
 func (f *forest) syncDirs(ctx context.Context) error {
 	dirs := f.dirs()
-	_, err := crowd(ctx, forestSyncers, upTo(len(dirs)), func(i int) error { return f.fs.SyncDir(dirs[i]) })
+	_, err := rig.Crowd(ctx, forestSyncers, rig.UpTo(len(dirs)), func(i int) error { return f.fs.SyncDir(dirs[i]) })
 	return err
 }

@@ -31,11 +31,11 @@ import (
 // A part is one of the things that are measured.
 type part struct {
 	name string
-	make func(b *bench) (*table, measurement)
+	make func(b *bench) (*rig.Table, measurement)
 }
 
 // A measurement takes b.rounds samples into its table.
-type measurement func(ctx context.Context, b *bench, t *table) error
+type measurement func(ctx context.Context, b *bench, t *rig.Table) error
 
 var parts = []part{
 	{"commits", commits},
@@ -134,9 +134,9 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Close()) }()
-	r := report{Started: time.Now().UTC().Truncate(time.Second), Version: rig.OwnVersion(),
+	r := rig.Report{Started: time.Now().UTC().Truncate(time.Second), Version: rig.OwnVersion(),
 		Go: runtime.Version(), Machine: rig.ThisMachine(site)}
-	r.preamble(os.Stdout)
+	r.Preamble(os.Stdout)
 	b := &bench{options: o, site: site}
 	for _, p := range chosen {
 		t, measure := p.make(b)
@@ -145,8 +145,8 @@ func run(ctx context.Context, o options) (err error) {
 		if err := measure(ctx, b, t); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		t.conclude()
-		t.print(os.Stdout)
+		t.Conclude()
+		t.Print(os.Stdout)
 		if err := rig.WriteJSON(o.json, &r); err != nil { // what there is, should a later part fail
 			return err
 		}
@@ -173,20 +173,9 @@ type bench struct {
 	dirs  int
 }
 
-// eachRound calls measure for each round, after it has looked whether the machine is quiet.
-func (b *bench) eachRound(ctx context.Context, t *table, measure func() error) error {
-	for round := range b.rounds {
-		q, err := rig.Quiet(ctx)
-		if err != nil {
-			return err
-		}
-		t.Before = append(t.Before, q)
-		fmt.Printf("  round %d of %d, the second before it: %s\n", round+1, b.rounds, q)
-		if err := measure(); err != nil {
-			return fmt.Errorf("round %d: %w", round+1, err)
-		}
-	}
-	return nil
+// eachRound calls measure for each round.
+func (b *bench) eachRound(ctx context.Context, t *rig.Table, measure func() error) error {
+	return t.Rounds(ctx, b.rounds, measure)
 }
 
 // dir makes an empty directory; remove takes it away.

@@ -8,13 +8,12 @@ import (
 	"net"
 	"net/smtp"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"cgq/bench/full"
 	"cgq/bench/rig"
-	"cgq/pkg/control"
 	"cgq/pkg/disk"
 	"cgq/pkg/spool"
 )
@@ -23,20 +22,20 @@ import (
 const restartLimit = 30 * time.Minute
 
 // restart is the part in which cgqd starts with a full Queue.
-func restart(b *bench) (*table, measurement) {
-	t := &table{Name: "restart",
+func restart(b *bench) (*rig.Table, measurement) {
+	t := &rig.Table{Name: "restart",
 		About: "cgqd starts with message files in its Queue; seconds from its start. Cold: after the file system was unmounted",
-		Columns: []column{{"first accept s", 2}, {"full index s", 2}, {"CPU s", 2}, {"peak RSS MiB", 0}, {"RSS MiB", 0},
-			{"B/message", 0}, {"stop s", 2}}}
+		Columns: rig.Columns("%.2f first accept s", "%.2f full index s", "%.2f CPU s", "%.0f peak RSS MiB", "%.0f RSS MiB",
+			"%.0f B/message", "%.2f stop s")}
 	for _, n := range b.restart {
 		for _, how := range []string{"cold", "warm"} {
-			t.most(restartCase(n, how), "first accept s", 1)
+			t.Most(restartCase(n, how), "first accept s", 1)
 			if n == 1_000_000 {
-				t.most(restartCase(n, how), "full index s", 15)
+				t.Most(restartCase(n, how), "full index s", 15)
 			}
 		}
 	}
-	return t, func(ctx context.Context, b *bench, t *table) error {
+	return t, func(ctx context.Context, b *bench, t *rig.Table) error {
 		for _, n := range b.restart {
 			if err := b.restartWith(ctx, t, n); err != nil {
 				return fmt.Errorf("%d messages: %w", n, err)
@@ -51,33 +50,26 @@ func restartCase(messages int, how string) string {
 }
 
 // restartWith measures starts with so many messages.
-func (b *bench) restartWith(ctx context.Context, t *table, n int) error {
-	d := daemon{}
-	var err error
-	if d.path, err = rig.Program(b.bin, "cgqd"); err != nil {
-		return err
-	}
-	if d.port, err = b.ports.Next(); err != nil {
-		return err
-	}
-	if d.next, err = b.ports.Next(); err != nil {
-		return err
-	}
-	base, err := b.fullQueue(ctx, n)
+func (b *bench) restartWith(ctx context.Context, t *rig.Table, n int) error {
+	d, err := full.NewDaemon(b.bin, &b.ports)
 	if err != nil {
+		return err
+	}
+	base := filepath.Join(b.site.Dir, fmt.Sprintf("queue-%d", n))
+	if err := full.Make(ctx, base, n, letterOfStart); err != nil {
 		return err
 	}
 	if b.plan.Keep == "" {
 		defer os.RemoveAll(base)
 	}
-	if err := d.init(ctx, base); err != nil {
+	if err := d.Init(ctx, base); err != nil {
 		return err
 	}
 	if err := b.site.Sync(); err != nil {
 		return err
 	}
 	err = b.eachRound(ctx, t, func() error {
-		want, err := countMessages(base)
+		want, err := full.Count(base)
 		if err != nil {
 			return err
 		}
@@ -86,12 +78,12 @@ func (b *bench) restartWith(ctx context.Context, t *table, n int) error {
 			return err
 		}
 		if forgotten {
-			if err := d.measure(ctx, t, restartCase(n, "cold"), base, want); err != nil {
+			if err := measureStart(ctx, d, t, restartCase(n, "cold"), base, want); err != nil {
 				return err
 			}
 			want++ // that which was accepted
 		}
-		return d.measure(ctx, t, restartCase(n, "warm"), base, want)
+		return measureStart(ctx, d, t, restartCase(n, "warm"), base, want)
 	})
 	if err != nil {
 		return err
@@ -99,8 +91,23 @@ func (b *bench) restartWith(ctx context.Context, t *table, n int) error {
 	return b.look(t, restartCase(n, "spool.Inspect alone, warm"), base)
 }
 
+// startDomains is for how many domains there are messages; every tenth is for one more.
+const startDomains = 3000
+
+// letterOfStart is a message of the Queue that a start finds: with its text of 3 KiB its
+// file is a block of 4 KiB.
+func letterOfStart(n int) full.Letter {
+	domain := fmt.Sprintf("d%04d.test", n%startDomains)
+	if n%10 == 0 {
+		domain = "many.test"
+	}
+	return full.Letter{Envelope: envelope(domain), Text: startText}
+}
+
+var startText = letter(3 << 10)
+
 // look measures the reading part of a start in this process, where it can be profiled.
-func (b *bench) look(t *table, name, base string) error {
+func (b *bench) look(t *rig.Table, name, base string) error {
 	fs, err := disk.OpenOS(base)
 	if err != nil {
 		return err
@@ -124,31 +131,12 @@ func (b *bench) look(t *table, name, base string) error {
 		return err
 	}
 	cpu := after.user + after.system - before.user - before.system
-	t.add(name, none, elapsed.Seconds(), cpu.Seconds(), none, none, none, none)
+	t.Add(name, rig.None, elapsed.Seconds(), cpu.Seconds(), rig.None, rig.None, rig.None, rig.None)
 	return nil
 }
 
-// A daemon is cgqd, to be started again and again.
-type daemon struct {
-	path       string
-	port, next int // where it listens, and where its relay would
-}
-
-// init gives a base directory the settings of cgqd init, and a relay that is dead.
-func (d daemon) init(ctx context.Context, base string) error {
-	if err := os.RemoveAll(filepath.Join(base, "Settings")); err != nil { // of an earlier run, with other ports
-		return err
-	}
-	cmd := exec.CommandContext(ctx, d.path, "init", "--base", base, "--domain", "bench.test",
-		"--smtp", rig.Address(d.port), "--relay", rig.Address(d.next))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cgqd init: %w: %s", rig.Cause(ctx, err), out)
-	}
-	return nil
-}
-
-// measure starts the daemon, waits until it knows all its messages, and stops it.
-func (d daemon) measure(ctx context.Context, t *table, name, base string, messages int) (err error) {
+// measureStart starts the daemon, waits until it knows all its messages, and stops it.
+func measureStart(ctx context.Context, d *full.Daemon, t *rig.Table, name, base string, messages int) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, restartLimit, fmt.Errorf("not done after %v", restartLimit))
 	defer cancel()
 	output, err := os.Create(filepath.Join(base, "output"))
@@ -156,10 +144,8 @@ func (d daemon) measure(ctx context.Context, t *table, name, base string, messag
 		return err
 	}
 	defer output.Close()
-	cmd := exec.Command(d.path, "--base", base)
-	cmd.Stdout, cmd.Stderr = output, output
 	begin := time.Now()
-	p, err := rig.StartProcess(cmd)
+	p, err := d.Start(base, output)
 	if err != nil {
 		return err
 	}
@@ -168,13 +154,13 @@ func (d daemon) measure(ctx context.Context, t *table, name, base string, messag
 	var errs [2]error
 	var both sync.WaitGroup
 	both.Go(func() {
-		errs[0] = p.While(ctx, time.Millisecond, func() (bool, error) { return send(rig.Address(d.port)) })
+		errs[0] = p.While(ctx, time.Millisecond, func() (bool, error) { return send(d.Address()) })
 		accepted = time.Since(begin)
 	})
-	client := control.Dial(filepath.Join(base, "control.sock"))
+	client := full.Dial(base)
 	defer client.Close()
 	both.Go(func() {
-		errs[1] = p.While(ctx, 20*time.Millisecond, func() (bool, error) { return whole(ctx, client, messages) })
+		errs[1] = p.While(ctx, 20*time.Millisecond, func() (bool, error) { return full.Whole(ctx, client, messages) })
 		indexed = time.Since(begin)
 	})
 	both.Wait()
@@ -194,36 +180,9 @@ func (d daemon) measure(ctx context.Context, t *table, name, base string, messag
 		return err
 	}
 	stopped := time.Since(begin)
-	t.add(name, accepted.Seconds(), indexed.Seconds(), cpu.Seconds(), float64(peak>>20), float64(now>>20),
+	t.Add(name, accepted.Seconds(), indexed.Seconds(), cpu.Seconds(), float64(peak>>20), float64(now>>20),
 		float64(peak)/float64(messages), stopped.Seconds())
 	return nil
-}
-
-// whole says whether the daemon knows all its messages. A daemon that answers before
-// that says how many it has not read, in numUnreadMessages.
-func whole(ctx context.Context, c *control.Client, messages int) (bool, error) {
-	elements := map[string]int64{}
-	for e, err := range control.Stat.Do(ctx, c, control.StatQuery{}) {
-		if err != nil {
-			return false, ctx.Err() // it does not answer yet
-		}
-		elements[e.Name] = e.Value
-	}
-	return isWhole(elements, messages)
-}
-
-func isWhole(elements map[string]int64, messages int) (bool, error) {
-	if elements["numUnreadMessages"] > 0 {
-		return false, nil
-	}
-	queued, ok := elements["numQueuedMessages"]
-	switch {
-	case !ok:
-		return false, errors.New("the daemon has no element numQueuedMessages")
-	case queued < int64(messages):
-		return false, nil
-	}
-	return true, nil
 }
 
 // send sends one message. Until the daemon takes it, it is false.

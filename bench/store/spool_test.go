@@ -4,43 +4,11 @@ import (
 	"slices"
 	"testing"
 
-	"cgq/pkg/disk"
+	"cgq/bench/rig"
 	"cgq/pkg/journal"
 	"cgq/pkg/mail"
 	"cgq/pkg/spool"
 )
-
-// What generate leaves is a Queue like any other, all in files.
-func TestGeneratedQueueOpens(t *testing.T) {
-	base := t.TempDir()
-	if err := generate(t.Context(), base, 300); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := countMessages(base); n != 300 || err != nil {
-		t.Errorf("countMessages = %d, %v; want 300", n, err)
-	}
-	fs, err := disk.OpenOS(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fs.Close()
-	got, err := spool.Inspect(fs, "Queue")
-	if err != nil {
-		t.Fatal(err)
-	}
-	many := 0
-	for _, m := range got.Messages {
-		if m.Envelope.Recipients[0].Address.Domain == "many.test" {
-			many++
-		}
-		if m.Size != queueText || len(m.Facts) != 1 {
-			t.Errorf("message %d: %d bytes, facts %v", m.ID, m.Size, m.Facts)
-		}
-	}
-	if len(got.Messages) != 300 || many != 30 || got.Young != 0 || len(got.Damage) > 0 {
-		t.Errorf("%d messages, %d for many.test, %d young, damage %v; want 300, 30, 0, none", len(got.Messages), many, got.Young, got.Damage)
-	}
-}
 
 func opened(t *testing.T) *kept {
 	t.Helper()
@@ -128,7 +96,7 @@ func TestForest(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := listed(t, f)
-		tab := &table{Columns: []column{{"a", 0}, {"b", 0}, {"c", 0}, {"d", 0}}}
+		tab := &rig.Table{Columns: rig.Columns("%.0f a", "%.0f b", "%.0f c", "%.0f d")}
 		if err := forestRound(t.Context(), tab, []*forest{f}); err != nil {
 			t.Fatal(err)
 		}
