@@ -29,19 +29,15 @@ func (s *Server) holdRemove(ctx context.Context, who control.Actor, in control.H
 	if err := s.whole(ctx); err != nil {
 		return control.Outcome{}, err
 	}
-	n, err := s.Kernel.Unhold(in.Name, in.DryRun)
+	done, err := s.Kernel.Unhold(in.Name, in.DryRun)
 	if errors.Is(err, kernel.ErrNoHold) {
 		return control.Outcome{}, control.Errorf(control.KindNoSuchHold, "cgq hold list shows all", "no hold %q", in.Name)
 	}
 	if !in.DryRun {
-		s.audit(ctx, who, "unhold", kernel.Outcome{Matched: n, Rows: n}, err, "hold", in.Name)
+		s.audit(ctx, who, "unhold", done, err, "hold", in.Name)
 	}
 	if err != nil {
 		return control.Outcome{}, err
 	}
-	out := control.Outcome{Matched: n, Changed: n}
-	if in.Name == kernel.HoldRestored {
-		out.Messages = n
-	}
-	return out, nil
+	return control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages}, nil
 }

@@ -310,7 +310,7 @@ func TestHostileSelections(t *testing.T) {
 			`{"state":[""],"text":"x"}`:                        control.KindBadRequest,
 			`[]`:                                               control.KindBadRequest,
 			`{"all":true,"text":"x"`:                           control.KindBadRequest,
-			`{"queue":["` + strings.Repeat("a", 2<<20) + `"]}`: control.KindTooLarge,
+			`{"queue":["` + strings.Repeat("a", control.MaxRequest) + `"]}`: control.KindTooLarge,
 		} {
 			res, err := raw.Post("http://cgqd/v1/"+call, "application/json", strings.NewReader(body))
 			if err != nil {

@@ -35,11 +35,11 @@ func (s *Server) trashPurge(ctx context.Context, who control.Actor, in control.T
 	return s.empty(ctx, who, "purge", in, s.Kernel.Purge)
 }
 
-// empty takes one batch out of the trash, or all of them, one after the other.
+// empty takes one batch out of the trash, or all of them.
 func (s *Server) empty(ctx context.Context, who control.Actor, what string, in control.TrashAct,
-	do func(uint64, kernel.Order) (kernel.Outcome, error)) (out control.Outcome, err error) {
+	do func(kernel.Order, ...uint64) (kernel.Outcome, error)) (control.Outcome, error) {
 	if err := s.whole(ctx); err != nil {
-		return out, err
+		return control.Outcome{}, err
 	}
 	acts := []uint64{in.Act}
 	if in.All {
@@ -48,22 +48,16 @@ func (s *Server) empty(ctx context.Context, who control.Actor, what string, in c
 			acts = append(acts, b.Act)
 		}
 	}
-	for _, number := range acts {
-		done, err := do(number, kernel.Order{By: who.Name, Dry: in.DryRun})
-		if in.All && errors.Is(err, kernel.ErrNoBatch) { // meanwhile
-			continue
-		}
-		if !in.DryRun {
-			s.audit(ctx, who, what, done, err, "trash", number)
-		}
-		if errors.Is(err, kernel.ErrNoBatch) {
-			return out, control.Errorf(control.KindNoSuchBatch, "cgq trash list shows all", "the trash has nothing of act %s",
-				strconv.FormatUint(number, 10))
-		}
-		if err != nil {
-			return out, err
-		}
-		out.Matched, out.Changed, out.Messages = out.Matched+done.Matched, out.Changed+done.Rows, out.Messages+done.Messages
+	done, err := do(kernel.Order{By: who.Name, Dry: in.DryRun}, acts...)
+	switch {
+	case in.All && errors.Is(err, kernel.ErrNoBatch):
+		return control.Outcome{}, nil
+	case errors.Is(err, kernel.ErrNoBatch):
+		return control.Outcome{}, control.Errorf(control.KindNoSuchBatch, "cgq trash list shows all", "the trash has nothing of act %s",
+			strconv.FormatUint(in.Act, 10))
 	}
-	return out, nil
+	if !in.DryRun {
+		s.audit(ctx, who, what, done, err, "trash", acts)
+	}
+	return control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages}, err
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// MaxRequest is how many bytes a request may have.
-const MaxRequest = 1 << 20
+// MaxRequest is how many bytes a request may have: a million ids fit.
+const MaxRequest = 24 << 20
 
 // readTimeout is how long a caller may take to send a request.
 const readTimeout = 10 * time.Second

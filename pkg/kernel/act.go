@@ -15,8 +15,13 @@ import (
 // ErrEmpty is returned for an act on an empty selection: "all" is typed in full.
 var ErrEmpty = errors.New("an empty selection: name what to act on, or all")
 
-// slice is how many rows are looked at, leased or applied under one lock.
-const slice = 1000
+// slice is how many messages are looked at, and how many rows leased or applied, under one
+// lock.
+const slice = 500
+
+// breathe lets others work after an act has worked for a while: it has time, they have
+// not.
+func breathe(began time.Time) { time.Sleep(2 * time.Since(began)) }
 
 // An Order says who wants an act, and whether it is to be done, or only counted.
 type Order struct {
@@ -87,8 +92,12 @@ func (k *Kernel) begin(sel *selection.Selection, o Order) (*act, error) {
 	end := k.newestID()
 	for after, more := mail.ID(0), true; more && after < end && most != 0; {
 		k.mu.Lock()
+		began := time.Now()
 		c, err := k.state.LeaseRows(sel, after, slice, most, k.now())
 		k.mu.Unlock()
+		if len(c.Free) > 0 {
+			breathe(began)
+		}
 		if err != nil {
 			a.end()
 			return nil, err
@@ -200,8 +209,9 @@ func (k *Kernel) Release(sel *selection.Selection, o Order, pace Pace) (Outcome,
 	defer a.end()
 	now := k.clock()
 	hosts := map[queue.Key]bool{} // those of the selection; true: something changes in it
+	whole := map[queue.Key]bool{} // of them, those that it names: what comes next is meant, too
 	for _, key := range k.whole(sel) {
-		hosts[key] = false
+		hosts[key], whole[key] = false, true
 	}
 	before := map[queue.Key]int{}
 	last := mail.ID(0)
@@ -230,18 +240,17 @@ func (k *Kernel) Release(sel *selection.Selection, o Order, pace Pace) (Outcome,
 		}
 		return f, ""
 	})
-	a.undelay(hosts, now)
+	a.undelay(hosts, whole, now)
 	return a.commit()
 }
 
-// undelay ends the delays of host queues; true are those in which something changes anyway.
-func (a *act) undelay(hosts map[queue.Key]bool, now time.Time) {
+// undelay ends the delays of host queues, if something changes in them, or they are named.
+func (a *act) undelay(hosts, whole map[queue.Key]bool, now time.Time) {
 	a.k.mu.Lock()
 	defer a.k.mu.Unlock()
 	for key, changes := range hosts {
-		v, ok := a.k.state.Host(key, now)
 		d, delayed := a.k.state.Delayed(key)
-		if ok && delayed && d.Until.After(now) && (changes || v.Held < v.Messages || v.Messages == 0) {
+		if delayed && d.Until.After(now) && (changes || whole[key]) {
 			d.Until, changes = now, true
 			a.hosts = append(a.hosts, d)
 		}
@@ -279,6 +288,7 @@ func (k *Kernel) apply(changes []fact.Change) {
 		n := min(slice, len(changes))
 		var done []settled
 		k.mu.Lock()
+		began := time.Now()
 		for _, c := range changes[:n] {
 			k.state.Apply(c.ID, c.Fact)
 			done = k.collect(done, c)
@@ -286,6 +296,9 @@ func (k *Kernel) apply(changes []fact.Change) {
 		total := k.state.Len()
 		k.mu.Unlock()
 		k.logSettled(done)
+		if len(changes) > n {
+			breathe(began)
+		}
 		for _, c := range changes[:n] {
 			if c.Fact == (fact.Gone{}) {
 				k.logGone(c.ID, total)
@@ -318,10 +331,13 @@ func (k *Kernel) slices(rows []queue.Row, do func(queue.Row)) {
 	for len(rows) > 0 {
 		n := min(slice, len(rows))
 		k.mu.Lock()
+		began := time.Now()
 		for _, r := range rows[:n] {
 			do(r)
 		}
 		k.mu.Unlock()
-		rows = rows[n:]
+		if rows = rows[n:]; len(rows) > 0 {
+			breathe(began)
+		}
 	}
 }

@@ -31,22 +31,21 @@ const scheduled = 20
 
 // Explain says why a host queue waits; false: there is none.
 func (k *Kernel) Explain(key queue.Key) (e Explanation, ok bool) {
-	sel, err := selection.Compile(selection.Terms{Module: []string{key.Module}, Queue: []string{key.Queue}})
-	if err != nil {
-		return e, false // no host queue has such a name
-	}
 	e.Holds, e.Errors = map[string]int{}, map[string]int{}
-	for m, err := range k.Messages(sel) {
-		if err != nil {
-			return e, false // without an expression there is none
-		}
-		for _, r := range m.Recipients {
-			e.By[r.Status]++
-			if r.Status == queue.Held {
-				e.Holds[r.Hold]++
-			}
-			if text := r.LastError.String(); text != "" {
-				e.Errors[text]++
+	for after, more := mail.ID(0), true; more; {
+		var views []queue.MessageView
+		k.mu.Lock()
+		views, after, more = k.state.In(key, after, slice, k.now())
+		k.mu.Unlock()
+		for _, m := range views {
+			for _, r := range m.Recipients {
+				e.By[r.Status]++
+				if r.Status == queue.Held {
+					e.Holds[r.Hold]++
+				}
+				if text := r.LastError.String(); text != "" {
+					e.Errors[text]++
+				}
 			}
 		}
 	}
@@ -62,10 +61,10 @@ func (k *Kernel) Explain(key queue.Key) (e Explanation, ok bool) {
 	if plan.Expire > 0 && !e.Oldest.IsZero() {
 		e.Expires = e.Oldest.Add(plan.Expire)
 	}
-	if e.Next = e.Until; e.Next.IsZero() {
-		e.Next = e.HostView.Next
-	}
 	if e.Messages > 0 && e.Held < e.Messages && !e.Parked {
+		if e.Next = e.Until; e.Next.IsZero() {
+			e.Next = e.HostView.Next
+		}
 		e.Schedule = plan.schedule(e.Next, now, e.Attempts, e.Expires)
 	}
 	return e, true

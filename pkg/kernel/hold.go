@@ -81,16 +81,16 @@ func (k *Kernel) Hold(sel *selection.Selection, o Order, reason string, until ti
 }
 
 // holdAll looks anew who is held.
-func (k *Kernel) holdAll() (n int) {
+func (k *Kernel) holdAll() (n, messages int) {
 	for after, more := mail.ID(0), true; more; {
-		var some int
+		var some, of int
 		k.mu.Lock()
-		some, after, more = k.state.HoldSome(after, slice)
+		some, of, after, more = k.state.HoldSome(after, slice)
 		k.mu.Unlock()
-		n += some
+		n, messages = n+some, messages+of
 	}
 	kick(k.changed)
-	return n
+	return n, messages
 }
 
 // rows yields the rows of a selection; the lock is taken for some at a time.
@@ -121,35 +121,38 @@ func (k *Kernel) endHolds() (next time.Time) {
 		case h.Until.After(now):
 			next = earlier(next, h.Until)
 		default:
-			n, err := k.unhold(h.Number, false)
+			out, err := k.unhold(h.Number, false)
 			if err != nil {
 				k.log.Queue.Error("a hold whose time is over cannot be ended, trying again", "hold", h.Number, "err", err)
 				next = earlier(next, now.Add(trashRetry))
 				continue
 			}
-			k.log.Queue.Log(background, serverlog.Major, "the hold "+strconv.FormatUint(h.Number, 10)+" is over", "by", h.By, "recipients", n)
+			k.log.Queue.Log(background, serverlog.Major, "the hold "+strconv.FormatUint(h.Number, 10)+" is over", "by", h.By, "recipients", out.Rows)
 		}
 	}
 	return next
 }
 
-// unhold takes a hold of a person away, durably, and lets those go whom no other has.
-func (k *Kernel) unhold(number uint64, dry bool) (n int, err error) {
+// unhold takes a hold of a person away, durably, and lets those go whom nothing else holds.
+func (k *Kernel) unhold(number uint64, dry bool) (out Outcome, err error) {
 	if dry {
-		return k.countHeld()[number], nil
+		c := k.countHeld()[number]
+		return Outcome{Matched: c.Alone, Rows: c.Alone, Messages: c.Messages}, nil
 	}
 	if err := k.decide(nil, []spool.Standing{{Key: fact.Hold{Number: number}.Key()}}); err != nil {
-		return 0, err
+		return out, err
 	}
 	k.mu.Lock()
 	k.state.Unhold(number)
 	k.mu.Unlock()
-	return k.holdAll(), nil
+	out.Rows, out.Messages = k.holdAll()
+	out.Matched = out.Rows
+	return out, nil
 }
 
 // countHeld counts the recipients that each hold of a person has alone or with others.
-func (k *Kernel) countHeld() map[uint64]int {
-	counts := map[uint64]int{}
+func (k *Kernel) countHeld() map[uint64]queue.HeldCount {
+	counts := map[uint64]queue.HeldCount{}
 	for after, more := mail.ID(0), true; more; {
 		k.mu.Lock()
 		after, more = k.state.CountHeld(after, slice, counts)
@@ -222,13 +225,13 @@ func (k *Kernel) Holds() iter.Seq[Hold] {
 		k.mu.Lock()
 		restored, all := k.restored, k.state.Holds()
 		k.mu.Unlock()
-		counts := map[uint64]int{}
+		counts := map[uint64]queue.HeldCount{}
 		if len(all) > 0 {
 			counts = k.countHeld()
 		}
 		for _, h := range all {
 			if !yield(Hold{Name: strconv.FormatUint(h.Number, 10), Reason: h.Reason, By: h.By, Since: h.At, Until: h.Until,
-				Lasts: h.Lasts, Where: h.Where, Recipients: counts[h.Number]}) {
+				Lasts: h.Lasts, Where: h.Where, Recipients: counts[h.Number].Recipients}) {
 				return
 			}
 		}
@@ -271,17 +274,16 @@ func (k *Kernel) kept() iter.Seq[queue.KeptView] {
 	}
 }
 
-// Unhold takes a hold away and lets go what it has; it returns how many messages of a
-// restored backup that were, or recipients, or, of a dry run, how many it would be. It is
-// a decision: the hold is gone durably before the first of them moves, and before it is
-// told. What something else holds, too, stays.
-func (k *Kernel) Unhold(name string, dry bool) (n int, err error) {
+// Unhold takes a hold away and lets go what it has; it counts these recipients, or, of a
+// dry run, those that it would be. It is a decision: the hold is gone durably before the
+// first of them moves, and before it is told. What something else holds, too, stays.
+func (k *Kernel) Unhold(name string, dry bool) (out Outcome, err error) {
 	if name == HoldRestored {
 		return k.unholdRestored(dry)
 	}
 	number, err := strconv.ParseUint(name, 10, 64)
 	if err != nil {
-		return 0, ErrNoHold
+		return out, ErrNoHold
 	}
 	k.mu.Lock()
 	all := k.state.Holds()
@@ -291,26 +293,28 @@ func (k *Kernel) Unhold(name string, dry bool) (n int, err error) {
 			return k.unhold(number, dry)
 		}
 	}
-	return 0, ErrNoHold
+	return out, ErrNoHold
 }
 
-func (k *Kernel) unholdRestored(dry bool) (n int, err error) {
+// unholdRestored counts messages: what is not damaged of them goes.
+func (k *Kernel) unholdRestored(dry bool) (out Outcome, err error) {
 	k.mu.Lock()
 	restored := k.restored
 	k.mu.Unlock()
 	if restored == nil {
-		return 0, ErrNoHold
+		return out, ErrNoHold
 	}
+	n := 0
 	if dry {
 		for v := range k.kept() {
 			if v.Reason == restored.Reason() {
 				n++
 			}
 		}
-		return n, nil
+		return Outcome{Matched: n, Rows: n, Messages: n}, nil
 	}
 	if err := k.decide(nil, []spool.Standing{{Key: fact.RestoredKey}}); err != nil {
-		return 0, err
+		return out, err
 	}
 	k.mu.Lock()
 	k.restored, k.freed = nil, restored.Reason()
@@ -324,5 +328,5 @@ func (k *Kernel) unholdRestored(dry bool) (n int, err error) {
 	}
 	kick(k.changed)
 	kick(k.reported)
-	return n, nil
+	return Outcome{Matched: n, Rows: n, Messages: n}, nil
 }

@@ -64,13 +64,13 @@ func TestRestoredBackupIsHeld(t *testing.T) {
 			t.Errorf("settled %v, want the new one alone", m.settled)
 		}
 		if n, err := k.Unhold("x", false); !errors.Is(err, kernel.ErrNoHold) {
-			t.Errorf("Unhold of no hold = %d, %v", n, err)
+			t.Errorf("Unhold of no hold = %+v, %v", n, err)
 		}
-		if n, err := k.Unhold(kernel.HoldRestored, true); n != 2 || err != nil || m.done(1) != 0 {
-			t.Errorf("dry run = %d, %v", n, err)
+		if n, err := k.Unhold(kernel.HoldRestored, true); n.Rows != 2 || err != nil || m.done(1) != 0 {
+			t.Errorf("dry run = %+v, %v", n, err)
 		}
-		if n, err := k.Unhold(kernel.HoldRestored, false); n != 2 || err != nil {
-			t.Errorf("Unhold = %d, %v; want 2", n, err)
+		if n, err := k.Unhold(kernel.HoldRestored, false); n.Messages != 2 || err != nil {
+			t.Errorf("Unhold = %+v, %v; want 2", n, err)
 		}
 		time.Sleep(time.Second)
 		if value, said := l.stood[fact.RestoredKey]; m.done(1) != 1 || m.done(2) != 1 || m.done(3) != 0 || !said || value != "" {
@@ -98,7 +98,7 @@ func TestUnholdIsDurableFirst(t *testing.T) {
 			var acts sync.WaitGroup
 			acts.Go(func() {
 				if n, err := k.Unhold(kernel.HoldRestored, false); !errors.Is(err, fault) {
-					t.Errorf("Unhold = %d, %v; want %v", n, err, fault)
+					t.Errorf("Unhold = %+v, %v; want %v", n, err, fault)
 				}
 			})
 			synctest.Wait()
@@ -130,8 +130,8 @@ func TestRestoredBackupIsNotReported(t *testing.T) {
 		if n := reports(k); n != 0 {
 			t.Errorf("%d reports while it is held", n)
 		}
-		if n, err := k.Unhold(kernel.HoldRestored, false); n != 2 || err != nil {
-			t.Errorf("Unhold = %d, %v", n, err)
+		if n, err := k.Unhold(kernel.HoldRestored, false); n.Messages != 2 || err != nil {
+			t.Errorf("Unhold = %+v, %v", n, err)
 		}
 		if n := reports(k); n != 2 {
 			t.Errorf("%d reports after it was freed, want 2", n)

@@ -127,13 +127,13 @@ func TestHoldOfWhatItFound(t *testing.T) {
 			t.Errorf("Unhold of another: %v", err)
 		}
 		dry, err := k.Unhold("1", true)
-		if m2.done(0) != 0 || dry != 1 || err != nil {
-			t.Errorf("settled %v, dry run %d, %v; want none, and one", m2.settled, dry, err)
+		if m2.done(0) != 0 || dry.Rows != 1 || dry.Messages != 1 || err != nil {
+			t.Errorf("settled %v, dry run %+v, %v; want none, and one", m2.settled, dry, err)
 		}
 		n, err := k.Unhold("1", false)
 		time.Sleep(time.Second)
-		if n != 1 || err != nil || m2.done(1) != 1 {
-			t.Errorf("Unhold = %d, %v, settled %v", n, err, m2.settled)
+		if n.Rows != dry.Rows || n.Messages != dry.Messages || err != nil || m2.done(1) != 1 {
+			t.Errorf("Unhold = %+v, %v, settled %v", n, err, m2.settled)
 		}
 		cancel()
 		synctest.Wait()
@@ -170,13 +170,13 @@ func TestTrashIsUndoneOrPurged(t *testing.T) {
 		if got := k.Trash(); len(got) != 2 || got[0].Act != second || got[0].Text != "wrong" || got[0].By != "ann" || got[1].Act != first {
 			t.Fatalf("after a restart: %+v", got)
 		}
-		if dry, err := k.Undo(second, kernel.Order{Dry: true}); err != nil || dry.Rows != 1 || k.InTrash() != 2 {
+		if dry, err := k.Undo(kernel.Order{Dry: true}, second); err != nil || dry.Rows != 1 || k.InTrash() != 2 {
 			t.Errorf("dry run: %+v, %v", dry, err)
 		}
-		if out, err := k.Undo(second, ann); err != nil || out.Rows != 1 || out.Messages != 1 {
+		if out, err := k.Undo(ann, second); err != nil || out.Rows != 1 || out.Messages != 1 {
 			t.Errorf("Undo = %+v, %v", out, err)
 		}
-		if _, err := k.Undo(second, ann); !errors.Is(err, kernel.ErrNoBatch) {
+		if _, err := k.Undo(ann, second); !errors.Is(err, kernel.ErrNoBatch) {
 			t.Errorf("Undo of what is undone: %v", err)
 		}
 		time.Sleep(time.Second)
@@ -184,7 +184,7 @@ func TestTrashIsUndoneOrPurged(t *testing.T) {
 			t.Errorf("settled %v, want message 2 alone", m2.settled)
 		}
 		time.Sleep(time.Hour)
-		if _, err := k.Undo(first, ann); !errors.Is(err, kernel.ErrNoBatch) || l.count("Purged") != 1 {
+		if _, err := k.Undo(ann, first); !errors.Is(err, kernel.ErrNoBatch) || l.count("Purged") != 1 {
 			t.Errorf("after a day: %v, %q", err, l.lines())
 		}
 		gone := map[mail.ID]bool{}

@@ -176,7 +176,7 @@ func (l *life) act(t *testing.T, rng *rand.Rand) (what string, err error) {
 	case 6, 7:
 		what = "undo"
 		if batches := l.kernel.Trash(); len(batches) > 0 {
-			_, err = l.kernel.Undo(batches[rng.IntN(len(batches))].Act, ann)
+			_, err = l.kernel.Undo(ann, batches[rng.IntN(len(batches))].Act)
 		}
 	case 8:
 		what = "checkpoint"

@@ -38,43 +38,44 @@ func (k *Kernel) SetTrashAge(d time.Duration) {
 	kick(k.stale)
 }
 
-// Undo puts what an act has put into the trash back into its host queues: all of it that
+// Undo puts what acts have put into the trash back into its host queues: all of it that
 // is still there. It is a decision.
-func (k *Kernel) Undo(number uint64, o Order) (Outcome, error) {
+func (k *Kernel) Undo(o Order, numbers ...uint64) (Outcome, error) {
 	now := time.Now()
-	return k.empty(number, o, func(rcpt int) fact.Fact {
+	return k.empty(numbers, o, func(rcpt int, number uint64) fact.Fact {
 		return fact.Undone{Rcpt: rcpt, At: now, By: o.By, Act: number}
 	})
 }
 
-// Purge takes what an act has put into the trash out of the queue for good. By empty is
+// Purge takes what acts have put into the trash out of the queue for good. By empty is
 // of age.
-func (k *Kernel) Purge(number uint64, o Order) (Outcome, error) {
+func (k *Kernel) Purge(o Order, numbers ...uint64) (Outcome, error) {
 	now := time.Now()
-	return k.empty(number, o, func(rcpt int) fact.Fact {
+	return k.empty(numbers, o, func(rcpt int, number uint64) fact.Fact {
 		return fact.Purged{Rcpt: rcpt, At: now, By: o.By, Act: number}
 	})
 }
 
-// empty takes a batch out of the trash, one at a time: what is undone is not purged, nor
-// the other way round, in the journal as in memory.
-func (k *Kernel) empty(number uint64, o Order, say func(rcpt int) fact.Fact) (out Outcome, err error) {
+// empty takes batches out of the trash, one act at a time: what is undone is not purged,
+// nor the other way round, in the journal as in memory.
+func (k *Kernel) empty(numbers []uint64, o Order, say func(rcpt int, number uint64) fact.Fact) (out Outcome, err error) {
 	k.emptying.Lock()
 	defer k.emptying.Unlock()
 	var changes []fact.Change
-	last := mail.ID(0)
-	for after, more := mail.ID(0), true; more; {
-		var rows []queue.Row
-		k.mu.Lock()
-		rows, after, more = k.state.Trashed(number, after, slice)
-		k.mu.Unlock()
-		for _, row := range rows {
-			changes = append(changes, fact.Change{ID: row.ID, Fact: say(row.Rcpt)})
-			if row.ID != last {
-				out.Messages, last = out.Messages+1, row.ID
+	messages := map[mail.ID]struct{}{} // one may be in several
+	for _, number := range numbers {
+		for after, more := mail.ID(0), true; more; {
+			var rows []queue.Row
+			k.mu.Lock()
+			rows, after, more = k.state.Trashed(number, after, slice)
+			k.mu.Unlock()
+			for _, row := range rows {
+				changes = append(changes, fact.Change{ID: row.ID, Fact: say(row.Rcpt, number)})
+				messages[row.ID] = struct{}{}
 			}
 		}
 	}
+	out.Messages = len(messages)
 	if len(changes) == 0 {
 		return out, ErrNoBatch
 	}
@@ -99,7 +100,7 @@ func (k *Kernel) purgeStale() (next time.Time) {
 	acts, first := k.state.Stale(k.now().Add(-age))
 	k.mu.Unlock()
 	for _, number := range acts {
-		out, err := k.Purge(number, Order{})
+		out, err := k.Purge(Order{}, number)
 		switch {
 		case errors.Is(err, ErrNoBatch): // somebody was quicker
 		case err != nil:

@@ -108,37 +108,64 @@ func (s *State) keep(m *message, i int) bool {
 
 // HoldSome looks anew whether holds have those among the next limit messages behind an
 // id; go on with last as long as there is more. It comes after a hold was added or taken
-// away, and says how many recipients it was about.
-func (s *State) HoldSome(after mail.ID, limit int) (n int, last mail.ID, more bool) {
+// away, and says of how many recipients and messages that has changed something.
+func (s *State) HoldSome(after mail.ID, limit int) (n, messages int, last mail.ID, more bool) {
 	all, last, more := s.after(nil, after, limit)
 	for _, m := range all {
+		before := n
 		for i := range m.rcpts {
-			if s.keep(m, i) {
+			if s.keep(m, i) && !m.held {
 				n++
 			}
 		}
+		if n > before {
+			messages++
+		}
 	}
-	return n, last, more
+	return n, messages, last, more
+}
+
+// A HeldCount is how many recipients a hold has.
+type HeldCount struct {
+	Recipients int
+	Alone      int // of them, those that no other hold has, nor damage: they go when it is taken away
+	Messages   int // that these are of
 }
 
 // CountHeld counts the recipients that each hold has, among the next limit messages behind
 // an id; go on with last as long as there is more.
-func (s *State) CountHeld(after mail.ID, limit int, counts map[uint64]int) (last mail.ID, more bool) {
+func (s *State) CountHeld(after mail.ID, limit int, counts map[uint64]HeldCount) (last mail.ID, more bool) {
 	all, last, more := s.after(nil, after, limit)
 	for _, m := range all {
+		counted := uint64(0)
 		for i := range m.rcpts {
 			if !m.rcpts[i].is(held) {
 				continue
 			}
-			rows := s.holds.rows[Row{m.id, i}]
-			for _, h := range s.holds.all {
-				if s.has(h, m, i, rows) {
-					counts[h.Number]++
+			holders := s.holders(m, i)
+			for _, number := range holders {
+				c := counts[number]
+				if c.Recipients++; len(holders) == 1 && !m.held {
+					if c.Alone++; counted != number {
+						c.Messages, counted = c.Messages+1, number
+					}
 				}
+				counts[number] = c
 			}
 		}
 	}
 	return last, more
+}
+
+// holders are the numbers of the holds that have a recipient.
+func (s *State) holders(m *message, i int) (all []uint64) {
+	rows := s.holds.rows[Row{m.id, i}]
+	for _, h := range s.holds.all {
+		if s.has(h, m, i, rows) {
+			all = append(all, h.Number)
+		}
+	}
+	return all
 }
 
 // Unhold takes the hold of a number away; its recipients go with [State.HoldSome].

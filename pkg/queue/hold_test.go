@@ -106,7 +106,7 @@ func TestHolds(t *testing.T) {
 	s.Hold(Hold{Number: 7, Reason: "moving", Lasts: true, Selection: sel(t, selection.Terms{Queue: []string{"b"}})})
 	s.Hold(Hold{Number: 8, Reason: "looking", Selection: sel(t, selection.Terms{Age: []string{">1h"}})})
 	s.Apply(2, fact.Held{Rcpt: 0, Hold: 8})
-	n, _, more := s.HoldSome(0, 10)
+	n, _, _, more := s.HoldSome(0, 10)
 	add(s, 3, "b")
 	if n != 1 || more {
 		t.Errorf("HoldSome found %d more, %v; want that of message 1 alone", n, more)
@@ -126,10 +126,10 @@ func TestHolds(t *testing.T) {
 	if v, _ := s.Host(Key{"SMTP", "b"}, epoch); v.Held != 3 || v.Status() != Held || v.Hold != "moving" {
 		t.Errorf("queue b is %+v", v)
 	}
-	counts := map[uint64]int{}
+	counts := map[uint64]HeldCount{}
 	s.CountHeld(0, 10, counts)
-	if counts[7] != 3 || counts[8] != 1 {
-		t.Errorf("counts %v, want 3 and 1", counts)
+	if counts[7] != (HeldCount{3, 2, 2}) || counts[8] != (HeldCount{1, 0, 0}) {
+		t.Errorf("counts %v, want 3, two of them alone, and 1", counts)
 	}
 	if k, _, ok := s.Take("SMTP", epoch); !ok || k.Queue != "a" {
 		t.Errorf("Take = %v, %v; want a", k, ok)
@@ -138,7 +138,7 @@ func TestHolds(t *testing.T) {
 		t.Error("a queue that is held wants a worker")
 	}
 	s.Unhold(7)
-	if n, _, _ := s.HoldSome(0, 10); n != 2 {
+	if n, messages, _, _ := s.HoldSome(0, 10); n != 2 || messages != 2 {
 		t.Errorf("%d go, want 2", n)
 	}
 	if got, want := why(), "1/0 Ready , 1/1 Ready , 2/0 Held looking, 3/0 Ready , "; got != want {

@@ -102,7 +102,7 @@ func (s *State) drop(h *host) {
 
 // push puts an entry to its place.
 func (h *host) push(e *entry) {
-	before := h.before(e.msg.id)
+	before, _ := h.before(e.msg.id)
 	e.prev, e.next = before, h.next(before)
 	if e.next == nil {
 		h.tail = e
@@ -119,31 +119,26 @@ func (h *host) push(e *entry) {
 }
 
 // before finds the entry that a new one stands behind; nil: it is the first. That is nearly
-// always the tail, or close to it: senders that commit together come in any order. A start
-// finds old messages when new ones are there, one after the other: each stands behind the
-// last.
-func (h *host) before(id mail.ID) *entry {
-	e := h.tail
-	for range nearTail {
-		if e == nil || e.msg.id < id {
-			return e
+// always the tail, or close to it: senders that commit together come in any order. What a
+// start finds, or is undone, is older, and comes one after the other: each stands close
+// behind the last. So it is looked for from both, a step at a time; it also returns how
+// many steps that were.
+func (h *host) before(id mail.ID) (e *entry, steps int) {
+	from := h.late
+	if from != nil && from.msg.id > id {
+		from = nil
+	}
+	for e = h.tail; e != nil && e.msg.id > id; e = e.prev {
+		next := h.next(from)
+		if next.msg.id > id {
+			h.late = from
+			return from, steps
 		}
-		e = e.prev
+		from = next
+		steps++
 	}
-	e = h.late
-	if e != nil && e.msg.id > id {
-		e = nil
-	}
-	for next := h.next(e); next.msg.id < id; next = next.next {
-		e = next
-	}
-	h.late = e
-	return e
+	return e, steps
 }
-
-// nearTail is how far from the tail a new entry is looked for a place: farther than the
-// senders whose messages one commit makes durable are apart.
-const nearTail = 256
 
 // next is the entry behind another one; behind none it is the first.
 func (h *host) next(e *entry) *entry {

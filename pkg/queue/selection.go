@@ -64,7 +64,7 @@ func (v *subject) Sender() mail.Address    { return v.front().sender }
 func (v *subject) Recipient() mail.Address { return v.s.submitted(v.m, v.i).Address }
 func (v *subject) Auth() string            { return v.front().auth }
 func (v *subject) Source() string          { return v.front().source.String() }
-func (v *subject) Submitted() time.Time    { return v.front().submitted.Add(v.s.since(v.m.id)) }
+func (v *subject) Submitted() time.Time    { return v.m.packed.submitted().Add(v.s.since(v.m.id)) }
 func (v *subject) Size() int64             { return v.m.size }
 func (v *subject) Attempts() int           { return v.m.rcpts[v.i].tries() }
 func (v *subject) Error() string           { return v.m.rcpts[v.i].trouble().String() }

@@ -123,6 +123,7 @@ type State struct {
 
 	clock
 	words    words
+	results  results
 	reading  reading
 	subject  subject    // what is looked at; its memory is used again
 	step     []*message // likewise
@@ -204,12 +205,12 @@ func (s *State) Apply(id mail.ID, f fact.Fact) {
 		s.reroute(m, f)
 	case fact.Tried:
 		if r := m.rcpt(f.Rcpt); r != nil && !r.is(done) {
-			r.time, r.attempts, r.last = s.in(f.Until), count(f.Attempts), &f.Result
+			r.time, r.attempts, r.last = s.in(f.Until), count(f.Attempts), s.results.share(f.Result)
 			s.settle(r.in())
 		}
 	case fact.Suspended:
 		if e := m.entry(Key{f.Module, f.Queue}); e != nil {
-			e.until, e.attempts, e.last = s.in(f.Until), count(f.Attempts), &f.Result
+			e.until, e.attempts, e.last = s.in(f.Until), count(f.Attempts), s.results.share(f.Result)
 			s.settle(e)
 		}
 	case fact.Settled:
@@ -362,7 +363,7 @@ func (s *State) done(m *message, rcpt int, at time.Time, last mail.Result, repor
 	if r == nil || r.is(done) {
 		return
 	}
-	r.last, r.time = &last, s.in(at)
+	r.last, r.time = s.results.share(last), s.in(at)
 	r.set(wanted, report && m.wants(r, last))
 	s.withdraw(m, r)
 	s.reportLater(m, r.time)

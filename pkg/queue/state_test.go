@@ -477,25 +477,27 @@ func TestHeldMessagesStay(t *testing.T) {
 // from where a start has left off, however long the queue is.
 func TestLateOnesArePlacedFromTheTail(t *testing.T) {
 	s := New()
-	const senders = nearTail / 2
+	const senders = 128
 	var ids []mail.ID
 	for group := range mail.ID(50) {
 		for i := range mail.ID(senders) {
 			ids = append(ids, 1000+group*senders+(i*37)%senders)
 		}
 	}
-	for _, id := range ids {
+	add(s, ids[0], "b.example")
+	h := s.hosts[Key{Module: "SMTP", Queue: "b.example"}]
+	cheap := func(id mail.ID, most int) {
+		t.Helper()
+		if _, steps := h.before(id); steps > most {
+			t.Errorf("%d steps to the place of message %d among %d, want %d at most", steps, id, h.entries, most)
+		}
 		add(s, id, "b.example")
 	}
-	h := s.hosts[Key{Module: "SMTP", Queue: "b.example"}]
-	if h.late != nil {
-		t.Error("a walk began at the head")
+	for _, id := range ids[1:] {
+		cheap(id, senders)
 	}
 	for id := range mail.ID(100) { // a start finds these
-		add(s, 100+id, "b.example")
-	}
-	if h.late == nil || h.late.msg.id != 198 {
-		t.Error("old ones do not stand behind the last of them")
+		cheap(100+id, 2)
 	}
 	var got []mail.ID
 	for e := h.head; e != nil; e = e.next {

@@ -79,7 +79,7 @@ func (s *State) reject(m *message, f fact.Rejected) {
 		s.done(m, f.Rcpt, f.At, result, true)
 		return
 	}
-	r.last, r.time = &result, s.in(f.At)
+	r.last, r.time = s.results.share(result), s.in(f.At)
 	s.trash.put(s, m, f)
 	s.withdraw(m, r)
 	s.reportLater(m, r.time)

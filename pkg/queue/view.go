@@ -135,6 +135,18 @@ func (s *State) Messages(sel *selection.Selection, after mail.ID, limit int, now
 	return views, last, more, nil
 }
 
+// In returns the messages in a host queue among the next limit behind an id, with the
+// recipients that are in it; go on with last as long as there is more.
+func (s *State) In(k Key, after mail.ID, limit int, now time.Time) (views []MessageView, last mail.ID, more bool) {
+	all, last, more := s.hosts[k].after(nil, after, limit)
+	for _, m := range all {
+		v, _ := s.view(m, nil, now) // without an expression there is no error
+		v.Recipients = slices.DeleteFunc(v.Recipients, func(r RecipientView) bool { return r.Key != k })
+		views = append(views, v)
+	}
+	return views, last, more
+}
+
 // Message returns one message.
 func (s *State) Message(id mail.ID, now time.Time) (MessageView, bool) {
 	m := s.message(id)

@@ -37,9 +37,6 @@ type act struct {
 	stands  []Standing
 	file    *actFile // holds the batch; nil: it goes into the frame
 	tries   int      // to write one
-
-	lines []byte // errLarge: what goes into the file
-	bases []base
 }
 
 // An actFile is a batch in a file, and what its numbers rely on.
@@ -85,27 +82,35 @@ func (s *Spool) payload(a *act, limit int) (kind journal.Kind, b []byte, err err
 			return kindActs, b, err
 		}
 	}
-	if b, err = s.batch(nil, a.changes); err != nil {
+	if len(a.changes) > composeAbove {
+		return 0, nil, errLarge
+	}
+	w := batchWriter{s: s}
+	if err := w.add(a.changes); err != nil {
 		return 0, nil, err
 	}
-	if b = appendStands(b, a.stands); len(b) <= limit {
+	if b = appendStands(w.b, a.stands); len(b) <= limit {
 		return 0, b, nil
 	}
-	a.lines, a.bases = b, s.basesOf(a.changes)
 	return 0, nil, errLarge
 }
 
-// basesOf notes how many facts the messages have. The caller holds mu.
-func (s *Spool) basesOf(changes []fact.Change) (all []base) {
-	seen := make(map[mail.ID]bool)
-	for _, c := range changes {
-		if !seen[c.ID] {
-			seen[c.ID] = true
-			facts, _ := s.messages.facts(c.ID)
-			all = append(all, base{c.ID, facts})
+// composeAbove is how many changes are written while nobody else has to wait. More go into
+// a file, so many at a time.
+const composeAbove = 2000
+
+// actBatch writes the batch of an act that goes into a file. Nobody calls it holding mu.
+func (s *Spool) actBatch(a *act) ([]byte, []base, error) {
+	w := batchWriter{s: s, counts: make(map[mail.ID]counted, len(a.changes))}
+	for some := range slices.Chunk(a.changes, composeAbove) {
+		s.mu.Lock()
+		err := w.add(some)
+		s.mu.Unlock()
+		if err != nil {
+			return nil, nil, err
 		}
 	}
-	return all
+	return appendStands(w.b, a.stands), w.bases(), nil
 }
 
 // refer writes the reference to a file, with what has changed since it was written.
@@ -151,17 +156,20 @@ func (s *Spool) fileAct(a *act) error {
 	if a.tries++; a.tries > actTries {
 		return fmt.Errorf("%w: its messages got more other facts than a frame takes, %d times: try again", ErrFact, actTries)
 	}
+	lines, bases, err := s.actBatch(a)
+	if err != nil {
+		return err
+	}
 	n, _, err := s.newID()
 	if err != nil {
 		return fmt.Errorf("spool: act: %w", err)
 	}
-	ref := reference{n: n, length: len(a.lines), sum: crc32.Checksum(a.lines, castagnoli)}
-	a.file = &actFile{ref, a.bases}
-	f, err := s.write(s.actTmpName(n), a.lines)
+	a.file = &actFile{reference{n: n, length: len(lines), sum: crc32.Checksum(lines, castagnoli)}, bases}
+	f, err := s.write(s.actTmpName(n), lines)
 	if err == nil {
 		err = errors.Join(disk.Publish(s.fs, f, s.actTmpName(n), s.actName(n)), f.Close())
 	}
-	if a.lines = nil; err != nil {
+	if err != nil {
 		return fmt.Errorf("spool: act: %w", err)
 	}
 	return nil

@@ -149,30 +149,61 @@ func fill(b []byte) []byte {
 // id, number and recipient alone, as in an act on many, is the line "id number rcpt=".
 // The caller holds mu.
 func (s *Spool) batch(b []byte, changes []fact.Change) ([]byte, error) {
-	var next map[mail.ID]int // how many of each message, if there are more
-	if len(changes) > 1 {
-		next = make(map[mail.ID]int, len(changes))
+	w := batchWriter{s: s, b: b}
+	err := w.add(changes)
+	return w.b, err
+}
+
+// A batchWriter writes a batch, which may take long: others may have mu between what is
+// added and what is added next, and the messages may get other facts then. The numbers are
+// those that come behind the facts that each had when it was seen first.
+type batchWriter struct {
+	s      *Spool
+	b      []byte
+	counts map[mail.ID]counted // nil as long as there is only one change, and no file is to say it
+	before fact.Fact
+}
+
+// A counted message had so many facts when it was seen first, and has got some more here.
+type counted struct{ facts, more int32 }
+
+// add adds changes. The caller holds mu.
+func (w *batchWriter) add(changes []fact.Change) error {
+	if w.counts == nil && len(changes) > 1 {
+		w.counts = make(map[mail.ID]counted, len(changes))
 	}
-	var before fact.Fact
 	for _, c := range changes {
-		facts, ok := s.messages.facts(c.ID)
-		if !ok {
-			return nil, fmt.Errorf("%w: there is no message %d", ErrFact, c.ID)
+		n, seen := w.counts[c.ID]
+		if !seen {
+			facts, ok := w.s.messages.facts(c.ID)
+			if !ok {
+				return fmt.Errorf("%w: there is no message %d", ErrFact, c.ID)
+			}
+			n.facts = facts
 		}
-		number := int(facts) + 1 + next[c.ID]
-		if next != nil {
-			next[c.ID]++
+		if n.more++; w.counts != nil {
+			w.counts[c.ID] = n
 		}
-		b = append(strconv.AppendUint(b, uint64(c.ID), 10), ' ')
-		if rcpt, same := alike(before, c.Fact); same {
-			b = append(strconv.AppendInt(b, int64(number), 10), ' ')
-			b = append(strconv.AppendInt(b, int64(rcpt), 10), "=\n"...)
+		number := int64(n.facts + n.more)
+		w.b = append(strconv.AppendUint(w.b, uint64(c.ID), 10), ' ')
+		if rcpt, same := alike(w.before, c.Fact); same {
+			w.b = append(strconv.AppendInt(w.b, number, 10), ' ')
+			w.b = append(strconv.AppendInt(w.b, int64(rcpt), 10), "=\n"...)
 		} else {
-			b = appendLine(b, number, c.Fact)
+			w.b = appendLine(w.b, int(number), c.Fact)
 		}
-		before = c.Fact
+		w.before = c.Fact
 	}
-	return b, nil
+	return nil
+}
+
+// bases are how many facts the messages had.
+func (w *batchWriter) bases() []base {
+	all := make([]base, 0, len(w.counts))
+	for id, n := range w.counts {
+		all = append(all, base{id, n.facts})
+	}
+	return all
 }
 
 // appendStands adds the lines of standing things to a batch: "0 key value", the
