@@ -298,18 +298,18 @@ func TestHostileSelections(t *testing.T) {
 		for body, kind := range map[string]control.Kind{
 			"": control.KindEmptySelection, "{}": control.KindEmptySelection, "null": control.KindEmptySelection,
 			`{"text":"x"}`: control.KindEmptySelection, `{"queue":[],"ids":null,"all":false,"text":"x"}`: control.KindEmptySelection,
-			`{"qeue":["x"],"all":true,"text":"x"}`:             control.KindBadRequest, // a misspelt filter does not widen
-			`{"all":true,"queue":["a"],"text":"x"}`:            control.KindBadRequest,
-			`{"all":true,"text":"x"}{"all":true}`:              control.KindBadRequest,
-			`{"all":"true","text":"x"}`:                        control.KindBadRequest,
-			`{"ids":[-1],"text":"x"}`:                          control.KindBadRequest,
-			`{"ids":[1.5],"text":"x"}`:                         control.KindBadRequest,
-			`{"ids":[18446744073709551616],"text":"x"}`:        control.KindBadRequest,
-			`{"state":["asleep"],"text":"x"}`:                  control.KindBadRequest,
-			`{"state":["delayed","asleep"],"text":"x"}`:        control.KindBadRequest,
-			`{"state":[""],"text":"x"}`:                        control.KindBadRequest,
-			`[]`:                                               control.KindBadRequest,
-			`{"all":true,"text":"x"`:                           control.KindBadRequest,
+			`{"qeue":["x"],"all":true,"text":"x"}`:                          control.KindBadRequest, // a misspelt filter does not widen
+			`{"all":true,"queue":["a"],"text":"x"}`:                         control.KindBadRequest,
+			`{"all":true,"text":"x"}{"all":true}`:                           control.KindBadRequest,
+			`{"all":"true","text":"x"}`:                                     control.KindBadRequest,
+			`{"ids":[-1],"text":"x"}`:                                       control.KindBadRequest,
+			`{"ids":[1.5],"text":"x"}`:                                      control.KindBadRequest,
+			`{"ids":[18446744073709551616],"text":"x"}`:                     control.KindBadRequest,
+			`{"state":["asleep"],"text":"x"}`:                               control.KindBadRequest,
+			`{"state":["delayed","asleep"],"text":"x"}`:                     control.KindBadRequest,
+			`{"state":[""],"text":"x"}`:                                     control.KindBadRequest,
+			`[]`:                                                            control.KindBadRequest,
+			`{"all":true,"text":"x"`:                                        control.KindBadRequest,
 			`{"queue":["` + strings.Repeat("a", control.MaxRequest) + `"]}`: control.KindTooLarge,
 		} {
 			res, err := raw.Post("http://cgqd/v1/"+call, "application/json", strings.NewReader(body))

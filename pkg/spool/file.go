@@ -144,17 +144,10 @@ func fill(b []byte) []byte {
 	return append(b, bytes.Repeat([]byte("\n"), (sector-len(b)%sector)%sector)...)
 }
 
-// batch is what a frame of facts says, or a file that it names: lines "id number crc
-// fact", with the numbers that come next. A fact that differs from the one before it in
-// id, number and recipient alone, as in an act on many, is the line "id number rcpt=".
-// The caller holds mu.
-func (s *Spool) batch(b []byte, changes []fact.Change) ([]byte, error) {
-	w := batchWriter{s: s, b: b}
-	err := w.add(changes)
-	return w.b, err
-}
-
-// A batchWriter writes a batch, which may take long: others may have mu between what is
+// A batchWriter writes a batch, which is what a frame of facts says, or a file that it
+// names: lines "id number crc fact", with the numbers that come next. A fact that differs
+// from the one before it in id, number and recipient alone, as in an act on many, is the
+// line "id number rcpt=". It may take long: others may have mu between what is
 // added and what is added next, and the messages may get other facts then. The numbers are
 // those that come behind the facts that each had when it was seen first.
 type batchWriter struct {
