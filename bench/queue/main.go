@@ -59,7 +59,7 @@ type options struct {
 	messages, queues int
 	rounds           int
 	channels         int     // of the module SMTP
-	seconds          float64 // of what acts are compared with
+	seconds          float64 // of what acts are compared with: longer than journal_age, or the mail that clients send gets no files meanwhile
 	plan             rig.Plan
 	bin              string // directory of the programs
 	json             string // file for the report
@@ -73,7 +73,7 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.messages, "messages", 1_000_000, "put so many `messages` into the Queue")
 	flag.IntVar(&o.queues, "queues", 10_000, "spread them over so many host `queues`")
 	flag.IntVar(&o.rounds, "rounds", maxRounds, fmt.Sprintf("`times` that each is measured, %d at most", maxRounds))
-	flag.Float64Var(&o.seconds, "seconds", 3, "watch so many `seconds` of the idle daemon, and of mail that comes in, to compare acts with")
+	flag.Float64Var(&o.seconds, "seconds", 10, "watch so many `seconds` of the idle daemon, and of mail that comes in, to compare acts with")
 	flag.IntVar(&o.channels, "channels", 1, "let cgqd try the dead relay over so many `channels`; its default is 200")
 	flag.StringVar(&o.plan.ImageDir, "image-dir", "/var/tmp", "make the file system in an image file in `directory`")
 	flag.StringVar(&o.bin, "bin", "bin", "find cgqd in `directory`")

@@ -93,6 +93,7 @@ func judge(l *ledger, cut cutAt, a *after) *verdict {
 	for _, d := range l.Acts {
 		j.act(d)
 	}
+	j.rests()
 	j.v.alarms, j.v.strays = len(a.alarms), a.strays
 	return &j.v
 }
@@ -104,6 +105,7 @@ type judging struct {
 	before map[place][]arrival // at the sink, before the cut
 	then   map[place]int       // and after it
 	acts   map[string]*act     // by token
+	trash  int                 // recipients that have to be in the trash
 	v      verdict
 }
 
@@ -211,6 +213,17 @@ func (j *judging) act(d *act) {
 		wrong("%d reports", told)
 	case d.Kind == actReject && told != all-went:
 		wrong("%d reports of %d", told, all-went)
+	}
+	if printed && d.Kind == actQuiet {
+		j.trash += all - went
+	}
+}
+
+// rests looks whether what was rejected without a report is in the trash. Acts that nobody
+// was told of may have put more there.
+func (j *judging) rests() {
+	if j.after.trash < j.trash {
+		j.v.broken = append(j.v.broken, fmt.Sprintf("the trash has %d recipients, and was told of %d", j.after.trash, j.trash))
 	}
 }
 

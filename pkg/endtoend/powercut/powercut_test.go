@@ -233,6 +233,9 @@ func (w *world) restart(t *testing.T, c recorder.Cut) (a *after, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.trash, err = s.trashed(); err != nil {
+		return nil, err
+	}
 	a.found, a.arrivals = *f, k.has()
 	return a, nil
 }

@@ -198,12 +198,29 @@ func (s *site) drain() (left []row, err error) {
 	}
 }
 
+// trashed counts the recipients in the trash.
+func (s *site) trashed() (n int, err error) {
+	out, _, err := s.cgq("trash", "list", "-o", "jsonl")
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(out) {
+		var r struct{ Recipients int }
+		if err := json.Unmarshal(line, &r); err != nil {
+			return 0, fmt.Errorf("cgq trash list: %w: %s", err, line)
+		}
+		n += r.Recipients
+	}
+	return n, nil
+}
+
 // A found is what there is of the messages on one site.
 type found struct {
 	boxes   map[place]int // texts in Maildirs
 	reports map[place]int // about a recipient, in carol's
 	alarms  []string      // files in Queue/damaged
 	files   []string      // message files and Temp Files
+	trash   int           // recipients in the trash
 }
 
 // A place is a message and one of its recipients.
