@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -217,20 +218,22 @@ func guard(f func() error) (err error) {
 func read[In any](w http.ResponseWriter, r *http.Request) (in In, err error) {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // not supported: a test without a connection
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, MaxRequest))
-	d.DisallowUnknownFields()
-	if err = d.Decode(&in); err == nil {
-		if _, more := d.Token(); more != io.EOF {
-			err = errors.Join(more, errors.New("something behind the request"))
-		}
-	} else if errors.Is(err, io.EOF) {
-		err = nil // no body: no field set
-	}
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
 	_ = c.SetReadDeadline(time.Time{})
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return in, Errorf(KindTooLarge, "ask for less at a time", "the request is larger than %d bytes", MaxRequest)
 	}
-	if err != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err == nil {
+		err = d.Decode(&in)
+	}
+	switch {
+	case errors.Is(err, io.EOF): // no body: no field set
+	case err == nil && len(bytes.TrimSpace(b[d.InputOffset():])) > 0:
+		err = errors.New("something behind the request")
+		fallthrough
+	case err != nil:
 		return in, Errorf(KindBadRequest, "", "the request: %v", err)
 	}
 	if c, ok := any(in).(interface{ Check() error }); ok {
