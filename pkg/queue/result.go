@@ -11,7 +11,7 @@ import (
 type results map[mail.Result]*mail.Result
 
 // resultsKept is how many are looked for. What is not found any more is kept once more.
-const resultsKept = 4096
+const resultsKept = 1 << 16
 
 // share returns where a result is kept. When to try again is said elsewhere.
 func (all *results) share(r mail.Result) *mail.Result {
