@@ -64,7 +64,7 @@ type deed func(queue.Row) (fact.Fact, string)
 // An act in the making: it has its rows in hand from the beginning to its end, so that
 // no module is handed them, and nobody else changes them. One frame says it, whole or
 // not at all; and only when that is durable, which nobody waits for holding the lock, it
-// is applied and told (SPOOL L4).
+// is applied and told (SPOOL L4). A dry run has nothing in hand, and delays nobody.
 type act struct {
 	k       *Kernel
 	number  uint64 // 0: a dry run
@@ -75,15 +75,16 @@ type act struct {
 	stands  []spool.Standing
 }
 
-// begin takes the rows of a selection into the hands of an act. What comes into the
-// queue after its beginning is not taken.
+// begin takes the rows of a selection into the hands of an act, or, of a dry run, looks
+// at them. What comes into the queue after its beginning is not taken.
 func (k *Kernel) begin(sel *selection.Selection, o Order) (*act, error) {
 	if sel == nil || sel.Empty() {
 		return nil, ErrEmpty
 	}
 	a := &act{k: k}
+	choose := k.state.Rows
 	if !o.Dry {
-		a.number = k.acts.Add(1)
+		a.number, choose = k.acts.Add(1), k.state.LeaseRows
 	}
 	most := sel.Limit()
 	if most == 0 {
@@ -93,7 +94,7 @@ func (k *Kernel) begin(sel *selection.Selection, o Order) (*act, error) {
 	for after, more := mail.ID(0), true; more && after < end && most != 0; {
 		k.mu.Lock()
 		began := time.Now()
-		c, err := k.state.LeaseRows(sel, after, slice, most, k.now())
+		c, err := choose(sel, after, slice, most, k.now())
 		k.mu.Unlock()
 		if len(c.Free) > 0 {
 			breathe(began)
@@ -115,6 +116,9 @@ func (k *Kernel) begin(sel *selection.Selection, o Order) (*act, error) {
 
 // end gives the rows back.
 func (a *act) end() {
+	if a.number == 0 {
+		return
+	}
 	a.k.slices(a.rows, a.k.state.ReturnRow)
 	kick(a.k.changed)
 	kick(a.k.reported)

@@ -361,3 +361,23 @@ func TestHoldOfALongSelection(t *testing.T) {
 		t.Errorf("after a restart: %+v", m.Recipients)
 	}
 }
+
+// Who looks what an act would do keeps nobody from transferring it.
+func TestDryRunHasNothingInHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newScripted(relayAll)
+		filled(t, m, func(k *kernel.Kernel) { insert(k, 1, "a") }, func(k *kernel.Kernel, _ *memLedger) {
+			where := func(context.Context, mail.Address) (queue.Key, mail.Address, error) {
+				time.Sleep(time.Second) // as a Router that has to ask somebody
+				if m.done(2) != 1 {
+					t.Error("message 2 waits for a dry run")
+				}
+				return queue.Key{Module: "SMTP", Queue: "b"}, mail.Address{}, nil
+			}
+			insert(k, 2, "a")
+			if _, err := k.Reroute(t.Context(), sel(t, selection.Terms{All: true}), kernel.Order{Dry: true}, where); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}

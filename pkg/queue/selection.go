@@ -177,7 +177,14 @@ type Choice struct {
 // limited number of messages, into the hands of an act: no module is handed them
 // until ReturnRow. Those of most messages that the selection names at most, or, if
 // that is below zero, of all. An error is that of its expression, and nothing is taken.
-func (s *State) LeaseRows(sel *selection.Selection, after mail.ID, limit, most int, now time.Time) (c Choice, err error) {
+func (s *State) LeaseRows(sel *selection.Selection, after mail.ID, limit, most int, now time.Time) (Choice, error) {
+	c, err := s.Rows(sel, after, limit, most, now)
+	s.takeRows(c.Free)
+	return c, err
+}
+
+// Rows is LeaseRows of one who only looks: it takes nothing.
+func (s *State) Rows(sel *selection.Selection, after mail.ID, limit, most int, now time.Time) (c Choice, err error) {
 	var all []*message
 	all, c.Last, c.More = s.after(sel, after, limit)
 	for _, m := range all {
@@ -192,7 +199,6 @@ func (s *State) LeaseRows(sel *selection.Selection, after mail.ID, limit, most i
 			}
 			if !found && most == 0 {
 				c.Last, c.More = m.id, false
-				s.takeRows(c.Free)
 				return c, nil
 			}
 			found = true
@@ -206,7 +212,6 @@ func (s *State) LeaseRows(sel *selection.Selection, after mail.ID, limit, most i
 			c.Messages, most = c.Messages+1, most-1
 		}
 	}
-	s.takeRows(c.Free)
 	return c, nil
 }
 
