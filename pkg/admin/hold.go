@@ -39,5 +39,5 @@ func (s *Server) holdRemove(ctx context.Context, who control.Actor, in control.H
 	if err != nil {
 		return control.Outcome{}, err
 	}
-	return control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages}, nil
+	return control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages, Act: done.Act}, nil
 }

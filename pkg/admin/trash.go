@@ -59,5 +59,5 @@ func (s *Server) empty(ctx context.Context, who control.Actor, what string, in c
 	if !in.DryRun {
 		s.audit(ctx, who, what, done, err, "trash", acts)
 	}
-	return control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages}, err
+	return control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages, Act: done.Act}, err
 }

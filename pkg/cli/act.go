@@ -28,7 +28,6 @@ type deed struct {
 	already string // what those were that needed nothing: "not delayed"
 	nothing error  // when nothing matched; nil: that is no error
 	freely  bool   // nobody is asked: it can do no harm
-	counted bool   // who is asked is so for more than one of what is counted: the messages are not
 
 	say func(out control.Outcome, dryRun bool) string // the first line, when it is another
 }
@@ -67,7 +66,7 @@ func (a *app) act(ctx context.Context, o acting, d deed,
 		if err != nil {
 			return out, err
 		}
-		if out.Messages > 1 || d.counted && out.Matched > 1 {
+		if out.Messages > 1 {
 			if err := a.confirm(ctx, d, out); err != nil {
 				return out, err
 			}

@@ -84,8 +84,8 @@ func TestExitStatusOfActs(t *testing.T) {
 		{"not confirmed", "message drop --queue a", answer(control.Outcome{Matched: 980, Changed: 980, Messages: 412}),
 			exitNotConfirmed, "980 recipients in 412 messages would be dropped; add --yes"},
 		{"a purge", "trash purge 17", answer(control.Outcome{Matched: 2, Changed: 2, Messages: 2}), exitNotConfirmed, "would be purged"},
-		{"a hold that counts recipients", "hold remove 17", answer(control.Outcome{Matched: 2, Changed: 2}), exitNotConfirmed,
-			"2 recipients would be freed"},
+		{"a hold", "hold remove 17", answer(control.Outcome{Matched: 3, Changed: 3, Messages: 2}), exitNotConfirmed,
+			"3 recipients in 2 messages would be freed"},
 	})
 	base := t.TempDir()
 	for _, line := range []string{"queue explain SMTP a", "queue shape", "message content 1", "message trace 1", "message export 1 2",
@@ -175,7 +175,7 @@ func TestAnswersInWords(t *testing.T) {
 		{"hold add --queue a --reason x --dry-run", control.Outcome{Matched: 1, Changed: 1, Messages: 1},
 			"would hold 1 recipient in 1 message\nnothing was changed\n"},
 		{"hold add --age >2h --reason x", control.Outcome{}, "nothing matches, and no hold was made\n"},
-		{"hold remove 17 -y", control.Outcome{Matched: 3, Changed: 3}, "freed 3 of 3 recipients\n"},
+		{"hold remove 17 -y", control.Outcome{Matched: 3, Changed: 3, Messages: 2}, "freed 3 of 3 recipients in 2 messages\n"},
 		{"hold remove restored -y", control.Outcome{Matched: 3, Changed: 3, Messages: 3}, "freed 3 of 3 messages\n"},
 		{"trash restore 17 -y", control.Outcome{Matched: 4, Changed: 4, Messages: 2}, "restored 4 of 4 recipients in 2 messages\n"},
 		{"trash purge --all -y", control.Outcome{Matched: 4, Changed: 4, Messages: 2}, "purged 4 of 4 recipients in 2 messages\n"},

@@ -154,7 +154,7 @@ func newHoldRemove(a *app) *cobra.Command {
 		Short: "Let what a hold has go",
 		Long: "Removes a hold: what no other hold has is transferred and reported as before. That of\n" +
 			"a restored backup is called restored, and counts messages; others count recipients.\n" +
-			"More than one needs a yes.",
+			"More than one message needs a yes.",
 		Example:           "  cgq hold remove 17\n  cgq hold remove restored --dry-run",
 		Args:              usageArgs(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeHolds,
@@ -162,9 +162,11 @@ func newHoldRemove(a *app) *cobra.Command {
 			if args[0] == "" {
 				return usagef(cmd, "the name of the hold is empty")
 			}
-			d := deed{past: "freed", unit: "recipient", counted: true}
+			d := deed{past: "freed", unit: "recipient"}
 			if args[0] == restored {
 				d.unit = "message"
+			} else {
+				d.joint = "in"
 			}
 			return a.do(cmd.Context(), o, d, func(dryRun bool) (control.Outcome, error) {
 				return control.HoldRemove.Do(cmd.Context(), a.client(), control.HoldAct{Name: args[0], DryRun: dryRun})

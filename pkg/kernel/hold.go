@@ -139,6 +139,7 @@ func (k *Kernel) unhold(number uint64, dry bool) (out Outcome, err error) {
 		c := k.countHeld()[number]
 		return Outcome{Matched: c.Alone, Rows: c.Alone, Messages: c.Messages}, nil
 	}
+	act := k.acts.Add(1)
 	if err := k.decide(nil, []spool.Standing{{Key: fact.Hold{Number: number}.Key()}}); err != nil {
 		return out, err
 	}
@@ -146,7 +147,7 @@ func (k *Kernel) unhold(number uint64, dry bool) (out Outcome, err error) {
 	k.state.Unhold(number)
 	k.mu.Unlock()
 	out.Rows, out.Messages = k.holdAll()
-	out.Matched = out.Rows
+	out.Matched, out.Act = out.Rows, act
 	return out, nil
 }
 
@@ -313,6 +314,7 @@ func (k *Kernel) unholdRestored(dry bool) (out Outcome, err error) {
 		}
 		return Outcome{Matched: n, Rows: n, Messages: n}, nil
 	}
+	act := k.acts.Add(1)
 	if err := k.decide(nil, []spool.Standing{{Key: fact.RestoredKey}}); err != nil {
 		return out, err
 	}
@@ -328,5 +330,5 @@ func (k *Kernel) unholdRestored(dry bool) (out Outcome, err error) {
 	}
 	kick(k.changed)
 	kick(k.reported)
-	return Outcome{Matched: n, Rows: n, Messages: n}, nil
+	return Outcome{Act: act, Matched: n, Rows: n, Messages: n}, nil
 }

@@ -35,25 +35,46 @@ func (k *Kernel) logGone(id mail.ID, total int) {
 
 // A settled recipient is one to write a line about.
 type settled struct {
-	id mail.ID
-	by string // who rejected it; empty: nobody did
+	id   mail.ID
+	by   string // who rejected it; empty: nobody did
+	note string // what a person has done of it that is no end; empty: the result says all
 	queue.Done
 }
 
-// collect notes a change that has just been applied, if it settles a recipient. The
-// caller holds mu: a moment later the message may be gone.
+// collect notes a change that has just been applied, if it settles a recipient, or moves it
+// into the trash or out of it. The caller holds mu: a moment later the message may be gone.
 func (k *Kernel) collect(all []settled, c fact.Change) []settled {
-	rcpt, by := 0, ""
+	s := settled{id: c.ID}
+	rcpt := 0
 	switch f := c.Fact.(type) {
 	case fact.Settled:
 		rcpt = f.Rcpt
 	case fact.Rejected:
-		rcpt, by = f.Rcpt, f.By
+		rcpt, s.by = f.Rcpt, f.By
+		if k.state.IsTrashed(queue.Row{ID: c.ID, Rcpt: rcpt}) {
+			s.note = "moved to the trash by " + f.By + " in act " + strconv.FormatUint(f.Act, 10)
+			if f.Text != "" {
+				s.note += ": " + f.Text
+			}
+		}
+	case fact.Undone:
+		s.note = "restored from the trash by " + f.By
+		if _, to, key, ok := k.state.Where(queue.Row{ID: c.ID, Rcpt: f.Rcpt}); ok {
+			s.To, s.Key = to, key
+			return append(all, s)
+		}
+		return all
+	case fact.Purged:
+		rcpt, s.note = f.Rcpt, "purged from the trash"
+		if f.By != "" {
+			s.note += " by " + f.By
+		}
 	default:
 		return all
 	}
-	if d, ok := k.state.Result(c.ID, rcpt); ok {
-		all = append(all, settled{c.ID, by, d})
+	var ok bool
+	if s.Done, ok = k.state.Result(c.ID, rcpt); ok {
+		all = append(all, s)
 	}
 	return all
 }
@@ -62,7 +83,7 @@ func (k *Kernel) collect(all []settled, c fact.Change) []settled {
 func (k *Kernel) logSettled(all []settled) {
 	for _, s := range all {
 		level := serverlog.Major
-		if s.Result.Action == mail.Failed {
+		if s.note == "" && s.Result.Action == mail.Failed {
 			level = serverlog.Failure
 		}
 		if !k.log.Dequeuer.Enabled(background, level) {
@@ -72,10 +93,15 @@ func (k *Kernel) logSettled(all []settled) {
 		if s.Key == (queue.Key{}) {
 			where = "SYSTEM(NULL)"
 		}
-		if s.by != "" {
-			text = "rejected by " + s.by + ": " + text
+		switch {
+		case s.note != "":
+			text = s.note
+		case s.by != "":
+			text = s.Result.Action.String() + ": rejected by " + s.by + ": " + text
+		default:
+			text = s.Result.Action.String() + ": " + text
 		}
-		k.log.Dequeuer.LogAttrs(background, level, where+s.To.String()+" "+s.Result.Action.String()+": "+text, slog.Any("id", s.id))
+		k.log.Dequeuer.LogAttrs(background, level, where+s.To.String()+" "+text, slog.Any("id", s.id))
 	}
 }
 

@@ -1,9 +1,11 @@
 package kernel_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -380,4 +382,31 @@ func TestDryRunHasNothingInHand(t *testing.T) {
 			}
 		})
 	})
+}
+
+// What goes into the trash and out of it is no failure in the log, and says who did it.
+func TestLogOfTheTrash(t *testing.T) {
+	var b bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.Level(-100)}))
+	k := kernel.New(&memLedger{}, plan, kernel.Logs{Queue: log, Dequeuer: log}, newScripted(relayAll))
+	insert(k, 1, "a", "a")
+	for _, f := range []func() (kernel.Outcome, error){
+		func() (kernel.Outcome, error) { return k.Reject(sel(t, queues("a")), ann, "why\nnot", false) },
+		func() (kernel.Outcome, error) { return k.Undo(ann, 1) },
+		func() (kernel.Outcome, error) { return k.Reject(sel(t, queues("a")), ann, "", false) },
+		func() (kernel.Outcome, error) { return k.Purge(kernel.Order{}, 3) },
+	} {
+		if out, err := f(); err != nil || out.Rows != 2 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	for _, want := range []string{"moved to the trash by ann in act 1: why\\nnot", "restored from the trash by ann", "moved to the trash by ann in act 3",
+		"purged from the trash"} {
+		if n := strings.Count(b.String(), "SMTP(a)r0@b.example "+want) + strings.Count(b.String(), "SMTP(a)<> "+want); n == 0 {
+			t.Errorf("no line with %q in\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "failed:") {
+		t.Errorf("a failure in\n%s", b.String())
+	}
 }

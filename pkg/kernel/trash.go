@@ -83,6 +83,7 @@ func (k *Kernel) empty(numbers []uint64, o Order, say func(rcpt int, number uint
 	if o.Dry {
 		return out, nil
 	}
+	out.Act = k.acts.Add(1)
 	if err := k.decide(changes, nil); err != nil {
 		return Outcome{Matched: len(changes)}, err
 	}
