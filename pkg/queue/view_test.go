@@ -2,8 +2,13 @@ package queue
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
@@ -88,6 +93,106 @@ func TestListedIsActedOn(t *testing.T) {
 			t.Errorf("%+v: %d of %d rows are listed and not acted on", terms, len(listed), n)
 		}
 	}
+}
+
+// Whatever is selected, at any instant: who lists, who acts, who only looks what he would
+// do, and who counts are about the same recipients; and two conditions select what each of
+// them does.
+func TestOneSelectionForAll(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, now := New(), epoch.Add(3*time.Hour)
+		s.SetLimits("SMTP", limits)
+		host := rapid.SampledFrom([]string{"a", "b", "c.example"})
+		for id := mail.ID(1); id <= 30; id++ {
+			n := rapid.IntRange(1, 3).Draw(t, "recipients")
+			e := envelope(n)
+			e.Submitted = epoch.Add(time.Duration(rapid.IntRange(0, 180).Draw(t, "minutes")) * time.Minute)
+			s.Add(Message{ID: id, Envelope: e, Size: int64(rapid.IntRange(1, 3000).Draw(t, "size"))})
+			for i := range n {
+				s.Apply(id, fact.Routed{Rcpt: i, Module: "SMTP", Queue: host.Draw(t, "host")})
+			}
+			if rapid.Bool().Draw(t, "tried") {
+				s.Apply(id, fact.Tried{Attempts: 1, Until: epoch.Add(4 * time.Hour), Result: mail.Result{Text: "greylisted"}})
+			}
+		}
+		if rapid.Bool().Draw(t, "delayed") {
+			s.Delay(fact.Delay{Module: "SMTP", Queue: "a", Attempts: 1, Until: epoch.Add(4 * time.Hour), Result: mail.Result{Text: "down"}})
+		}
+		one := map[string]selection.Terms{"queue": {Queue: []string{host.Draw(t, "queue")}}, "age": {Age: []string{">2h"}},
+			"size": {Size: []string{"1k.."}}, "state": {State: []string{"suspended", "delayed"}}, "error": {Error: []string{"grey"}},
+			"rcpt": {Recipient: []string{"r1@*"}}, "ids": {IDs: []mail.ID{2, 3, 5, 7, 11}}, "where": {Where: "attempts == 0"}}
+		names := slices.Sorted(maps.Keys(one))
+		a, b := one[rapid.SampledFrom(names).Draw(t, "one")], one[rapid.SampledFrom(names).Draw(t, "other")]
+		rows := func(terms selection.Terms) map[Row]bool { return s.selected(t, sel(t, terms), now) }
+		first, second, both := rows(a), rows(b), rows(and(a, b))
+		for row := range first {
+			if second[row] != both[row] {
+				t.Fatalf("%+v and %+v: row %v is of both: %v, and selected: %v", a, b, row, second[row], both[row])
+			}
+		}
+		for row := range both {
+			if !first[row] {
+				t.Fatalf("%+v and %+v: row %v is selected and not of the first", a, b, row)
+			}
+		}
+	})
+}
+
+// and has the conditions of two terms, of which no field has two.
+func and(a, b selection.Terms) selection.Terms {
+	x, y := reflect.ValueOf(&a).Elem(), reflect.ValueOf(b)
+	for i := range x.NumField() {
+		if !y.Field(i).IsZero() {
+			x.Field(i).Set(y.Field(i))
+		}
+	}
+	return a
+}
+
+// selected are the rows of a selection, which all who ask have to agree on.
+func (s *State) selected(t *rapid.T, sel *selection.Selection, now time.Time) map[Row]bool {
+	listed, looked, counted := map[Row]bool{}, map[Row]bool{}, 0
+	for after, more := mail.ID(0), true; more; {
+		var views []MessageView
+		var err error
+		if views, after, more, err = s.Messages(sel, after, 7, now); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range views {
+			for _, r := range v.Recipients {
+				listed[Row{v.ID, r.Index}] = true
+			}
+		}
+	}
+	for c := (Choice{More: true}); c.More; {
+		var err error
+		if c, err = s.Rows(sel, c.Last, 4, -1, now); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range c.Free {
+			looked[row] = true
+		}
+	}
+	for after, more := mail.ID(0), true; more; {
+		var err error
+		if after, more, err = s.Each(sel, after, 9, now, func(selection.Subject, time.Duration) { counted++ }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for c := (Choice{More: true}); c.More; {
+		c, _ = s.LeaseRows(sel, c.Last, 5, -1, now)
+		for _, row := range c.Free {
+			if !listed[row] || !looked[row] {
+				t.Fatalf("%s: %v is acted on, listed: %v, looked at: %v", sel, row, listed[row], looked[row])
+			}
+			delete(looked, row)
+			s.ReturnRow(row)
+		}
+	}
+	if counted != len(listed) || len(looked) > 0 {
+		t.Fatalf("%s: %d listed, %d counted, %v looked at and not acted on", sel, len(listed), counted, looked)
+	}
+	return listed
 }
 
 // An act on a limited number of messages is on the first, with all their rows; those that
