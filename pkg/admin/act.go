@@ -49,10 +49,20 @@ func (s *Server) audit(ctx context.Context, who control.Actor, what string, out 
 		with = append(with, "failed", err.Error())
 	}
 	with = append([]any{"uid", who.UID, "pid", who.PID, "matched", out.Matched, "changed", out.Rows,
-		"skipped", len(out.Skipped), "messages", out.Messages}, with...)
+		"already", already(out), "skipped", len(out.Skipped) - already(out), "messages", out.Messages}, with...)
 	for _, log := range []*slog.Logger{s.Audit, s.Log.Logger("ADMIN")} {
 		log.Log(ctx, serverlog.Major, line, with...)
 	}
+}
+
+// already counts the rows that were before as an act would have them.
+func already(out kernel.Outcome) (n int) {
+	for _, skipped := range out.Skipped {
+		if skipped.Reason == kernel.AtOnce || skipped.Reason == kernel.SameWay {
+			n++
+		}
+	}
+	return n
 }
 
 // queueRelease counts host queues.
@@ -129,10 +139,9 @@ func (s *Server) messageReroute(ctx context.Context, who control.Actor, in contr
 
 // outcome counts recipients.
 func (s *Server) outcome(done kernel.Outcome) control.Outcome {
-	out := control.Outcome{Matched: done.Matched, Changed: done.Rows, Messages: done.Messages, Act: done.Act}
+	out := control.Outcome{Matched: done.Matched, Changed: done.Rows, Already: already(done), Messages: done.Messages, Act: done.Act}
 	for _, skipped := range done.Skipped {
 		if skipped.Reason == kernel.AtOnce || skipped.Reason == kernel.SameWay {
-			out.Already++
 			continue
 		}
 		skip := control.Skip{ID: skipped.ID, Reason: skipped.Reason}
