@@ -63,7 +63,11 @@ func (e *Enqueuer) queued() int { return e.spool.Len() - e.kernel.InTrash() }
 // when it is over, some way below the limit, so that a queue that stays there does not
 // fill the log.
 func (e *Enqueuer) Full(ctx context.Context) bool {
-	limit, n := e.settings.Load().QueueLimit, e.queued()
+	limit := e.settings.Load().QueueLimit
+	if limit == 0 && !e.full.Load() { // each sender asks, and counting takes locks
+		return false
+	}
+	n := e.queued()
 	full := limit > 0 && n >= limit
 	switch {
 	case full && e.full.CompareAndSwap(false, true):

@@ -72,7 +72,6 @@ type act struct {
 	rows    []queue.Row
 	changes []fact.Change
 	hosts   []fact.Delay // their delays after it
-	stands  []spool.Standing
 }
 
 // begin takes the rows of a selection into the hands of an act, or, of a dry run, looks
@@ -142,13 +141,14 @@ func (a *act) each(do deed) {
 
 // commit makes the act true; a dry run, and one that changes nothing, it leaves.
 func (a *act) commit() (Outcome, error) {
-	if a.number == 0 || len(a.changes)+len(a.hosts)+len(a.stands) == 0 {
+	if a.number == 0 || len(a.changes)+len(a.hosts) == 0 {
 		return a.out, nil
 	}
+	var stands []spool.Standing
 	for _, d := range a.hosts {
-		a.stands = append(a.stands, standing(d))
+		stands = append(stands, standing(d))
 	}
-	if err := a.k.decide(a.changes, a.stands); err != nil {
+	if err := a.k.decide(a.changes, stands); err != nil {
 		return Outcome{Matched: a.out.Matched, Messages: a.out.Messages, Skipped: a.out.Skipped}, err
 	}
 	a.k.apply(a.changes)

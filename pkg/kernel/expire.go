@@ -46,7 +46,7 @@ func (k *Kernel) expireAll() (next time.Time) {
 		keys, oldest := k.state.Eldest(m.Name(), limit, now)
 		k.mu.Unlock()
 		for _, key := range keys {
-			k.expire(k.ledger, key, limit, nil)
+			k.expire(key, limit, nil)
 		}
 		if len(keys) > 0 { // behind what is damaged, and never expires, others may grow old
 			next = earlier(next, now.Add(expireAgain))
@@ -65,7 +65,7 @@ const expireAgain = time.Hour
 
 // expire ends the recipients of a host queue that are older than that and in nobody's
 // hands; last is what the last attempt has said, nil: what each has had.
-func (k *Kernel) expire(to writer, key queue.Key, age time.Duration, last *mail.Result) {
+func (k *Kernel) expire(key queue.Key, age time.Duration, last *mail.Result) {
 	for {
 		k.mu.Lock()
 		now := k.now()
@@ -82,6 +82,6 @@ func (k *Kernel) expire(to writer, key queue.Key, age time.Duration, last *mail.
 			}
 			changes[i] = fact.Change{ID: o.ID, Fact: expired(o.Rcpt, now, said)}
 		}
-		k.observe(to, changes...)
+		k.observe(k.ledger, changes...)
 	}
 }

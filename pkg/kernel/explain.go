@@ -124,15 +124,11 @@ func (k *Kernel) Shapes(sel *selection.Selection, bounds []time.Duration, name f
 // each does something with all recipients of a selection, the lock taken for some at a
 // time; do is called with the lock.
 func (k *Kernel) each(sel *selection.Selection, do func(who selection.Subject, age time.Duration)) error {
+	var err error
 	end := k.newestID()
-	for after, more := mail.ID(0), true; more && after < end; {
-		var err error
-		k.mu.Lock()
-		after, more, err = k.state.Each(sel, after, slice, k.now(), do)
-		k.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	k.steps(func(after mail.ID) (last mail.ID, more bool) {
+		last, more, err = k.state.Each(sel, after, slice, k.now(), do)
+		return last, more && last < end
+	})
+	return err
 }

@@ -82,13 +82,11 @@ func (k *Kernel) Hold(sel *selection.Selection, o Order, reason string, until ti
 
 // holdAll looks anew who is held.
 func (k *Kernel) holdAll() (n, messages int) {
-	for after, more := mail.ID(0), true; more; {
-		var some, of int
-		k.mu.Lock()
-		some, of, after, more = k.state.HoldSome(after, slice)
-		k.mu.Unlock()
+	k.steps(func(after mail.ID) (mail.ID, bool) {
+		some, of, last, more := k.state.HoldSome(after, slice)
 		n, messages = n+some, messages+of
-	}
+		return last, more
+	})
 	kick(k.changed)
 	return n, messages
 }
@@ -154,11 +152,7 @@ func (k *Kernel) unhold(number uint64, dry bool) (out Outcome, err error) {
 // countHeld counts the recipients that each hold of a person has alone or with others.
 func (k *Kernel) countHeld() map[uint64]queue.HeldCount {
 	counts := map[uint64]queue.HeldCount{}
-	for after, more := mail.ID(0), true; more; {
-		k.mu.Lock()
-		after, more = k.state.CountHeld(after, slice, counts)
-		k.mu.Unlock()
-	}
+	k.steps(func(after mail.ID) (mail.ID, bool) { return k.state.CountHeld(after, slice, counts) })
 	return counts
 }
 
@@ -321,13 +315,11 @@ func (k *Kernel) unholdRestored(dry bool) (out Outcome, err error) {
 	k.mu.Lock()
 	k.restored, k.freed = nil, restored.Reason()
 	k.mu.Unlock()
-	for after, more := mail.ID(0), true; more; {
-		var freed int
-		k.mu.Lock()
-		freed, after, more = k.state.Free(restored.Reason(), after, slice)
-		k.mu.Unlock()
+	k.steps(func(after mail.ID) (mail.ID, bool) {
+		freed, last, more := k.state.Free(restored.Reason(), after, slice)
 		n += freed
-	}
+		return last, more
+	})
 	kick(k.changed)
 	kick(k.reported)
 	return Outcome{Act: act, Matched: n, Rows: n, Messages: n}, nil

@@ -51,7 +51,7 @@ func (k *Kernel) collect(all []settled, c fact.Change) []settled {
 		rcpt = f.Rcpt
 	case fact.Rejected:
 		rcpt, s.by = f.Rcpt, f.By
-		if k.state.IsTrashed(queue.Row{ID: c.ID, Rcpt: rcpt}) {
+		if d, _ := k.state.Result(c.ID, rcpt); d.Person && !d.Wanted {
 			s.note = "moved to the trash by " + f.By + " in act " + strconv.FormatUint(f.Act, 10)
 			if f.Text != "" {
 				s.note += ": " + f.Text

@@ -98,7 +98,7 @@ func (q *hostQueue) Delay(r mail.Result) {
 	k.mu.Unlock()
 	k.logDelayed(d)
 	if plan.Expire > 0 {
-		k.expire(k.ledger, q.key, plan.Expire, &r)
+		k.expire(q.key, plan.Expire, &r)
 	}
 }
 

@@ -64,16 +64,14 @@ func (k *Kernel) empty(numbers []uint64, o Order, say func(rcpt int, number uint
 	var changes []fact.Change
 	messages := map[mail.ID]struct{}{} // one may be in several
 	for _, number := range numbers {
-		for after, more := mail.ID(0), true; more; {
-			var rows []queue.Row
-			k.mu.Lock()
-			rows, after, more = k.state.Trashed(number, after, slice)
-			k.mu.Unlock()
+		k.steps(func(after mail.ID) (mail.ID, bool) {
+			rows, last, more := k.state.Trashed(number, after, slice)
 			for _, row := range rows {
 				changes = append(changes, fact.Change{ID: row.ID, Fact: say(row.Rcpt, number)})
 				messages[row.ID] = struct{}{}
 			}
-		}
+			return last, more
+		})
 	}
 	out.Messages = len(messages)
 	if len(changes) == 0 {

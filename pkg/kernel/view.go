@@ -17,6 +17,16 @@ func (k *Kernel) Len() int {
 	return k.state.Len()
 }
 
+// steps goes through the messages by their ids, the lock taken for some at a time: step is
+// called with it, and says how far it came, and whether there is more.
+func (k *Kernel) steps(step func(after mail.ID) (last mail.ID, more bool)) {
+	for after, more := mail.ID(0), true; more; {
+		k.mu.Lock()
+		after, more = step(after)
+		k.mu.Unlock()
+	}
+}
+
 // Hosts yields the host queues of a selection, sorted, as many as it names at most; the
 // lock is taken for some at a time. Of a selection that names more than whole host queues,
 // each is counted as far as its messages are of it. An error, of its expression, is the

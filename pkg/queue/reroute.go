@@ -12,21 +12,9 @@ func (s *State) reroute(m *message, f fact.Rerouted) {
 		return
 	}
 	if e := r.in(); e != nil {
-		was := e.isHeld()
 		e.unlink(int32(f.Rcpt))
-		e.open--
-		if !r.is(leased) {
-			e.idle--
-		}
-		if r.is(held) {
-			e.kept--
-		}
-		e.host.rcpts--
-		e.host.recount(e, was)
-		s.settle(e)
-		if r.entry = nil; e.open == 0 {
-			s.leave(e)
-		}
+		s.unseat(e, r)
+		r.entry = nil
 	}
 	taken := r.is(leased)
 	r.set(leased, false)
@@ -55,11 +43,10 @@ func (e *entry) unlink(i int32) {
 // Where is what the Router has to know of a recipient: the address as submitted, and
 // where it goes now.
 func (s *State) Where(row Row) (address, to mail.Address, k Key, ok bool) {
-	m := s.message(row.ID)
-	if m == nil || m.rcpt(row.Rcpt) == nil || m.rcpts[row.Rcpt].in() == nil || m.rcpts[row.Rcpt].is(done) {
+	m, r := s.waiting(row)
+	if r == nil {
 		return address, to, k, false
 	}
-	r := &m.rcpts[row.Rcpt]
 	address = s.submitted(m, row.Rcpt).Address
 	return address, r.to(address), r.entry.host.key, true
 }

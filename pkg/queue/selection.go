@@ -179,7 +179,9 @@ type Choice struct {
 // that is below zero, of all. An error is that of its expression, and nothing is taken.
 func (s *State) LeaseRows(sel *selection.Selection, after mail.ID, limit, most int, now time.Time) (Choice, error) {
 	c, err := s.Rows(sel, after, limit, most, now)
-	s.takeRows(c.Free)
+	for _, row := range c.Free {
+		s.message(row.ID).rcpts[row.Rcpt].take(true)
+	}
 	return c, err
 }
 
@@ -215,12 +217,6 @@ func (s *State) Rows(sel *selection.Selection, after mail.ID, limit, most int, n
 	return c, nil
 }
 
-func (s *State) takeRows(rows []Row) {
-	for _, row := range rows {
-		s.message(row.ID).rcpts[row.Rcpt].take(true)
-	}
-}
-
 // ReturnRow ends what LeaseRows began.
 func (s *State) ReturnRow(row Row) {
 	m := s.message(row.ID)
@@ -243,11 +239,24 @@ type Wait struct {
 
 // Waits returns what a row waits for; false: it is in no host queue.
 func (s *State) Waits(row Row, now time.Time) (w Wait, ok bool) {
-	m := s.message(row.ID)
-	if m == nil || m.rcpt(row.Rcpt) == nil || m.rcpts[row.Rcpt].in() == nil || m.rcpts[row.Rcpt].is(done) {
+	m, r := s.waiting(row)
+	if r == nil {
 		return w, false
 	}
-	r, at := &m.rcpts[row.Rcpt], s.in(now)
+	at := s.in(now)
 	return Wait{Key: r.entry.host.key, Held: m.held || r.is(held), Delayed: m.delayed(row.Rcpt, at) != 0,
 		Queue: r.entry.host.until > at}, true
+}
+
+// waiting is a recipient who is in a host queue, or nil.
+func (s *State) waiting(row Row) (*message, *recipient) {
+	m := s.message(row.ID)
+	if m == nil {
+		return nil, nil
+	}
+	r := m.rcpt(row.Rcpt)
+	if r == nil || r.in() == nil || r.is(done) {
+		return nil, nil
+	}
+	return m, r
 }

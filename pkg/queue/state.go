@@ -379,6 +379,12 @@ func (s *State) withdraw(m *message, r *recipient) {
 		r.set(done, true)
 		return
 	}
+	r.set(done, true)
+	s.unseat(e, r)
+}
+
+// unseat takes a recipient, who does not count for it any more, out of an entry.
+func (s *State) unseat(e *entry, r *recipient) {
 	was := e.isHeld()
 	e.open--
 	if !r.is(leased) {
@@ -388,7 +394,6 @@ func (s *State) withdraw(m *message, r *recipient) {
 		e.kept--
 		r.set(held, false)
 	}
-	r.set(done, true)
 	e.host.rcpts--
 	e.host.recount(e, was)
 	s.settle(e)

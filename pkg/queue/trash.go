@@ -178,12 +178,6 @@ func (s *State) Trash() (all []BatchView) {
 	return all
 }
 
-// IsTrashed says whether a recipient is in the trash.
-func (s *State) IsTrashed(row Row) bool {
-	m := s.message(row.ID)
-	return m != nil && m.rcpt(row.Rcpt) != nil && m.rcpts[row.Rcpt].is(trashed)
-}
-
 // Trashed returns the recipients that an act has put into the trash, and that are there,
 // of the next limit messages behind an id; go on with last as long as there is more.
 func (s *State) Trashed(act uint64, after mail.ID, limit int) (rows []Row, last mail.ID, more bool) {
