@@ -165,8 +165,8 @@ func (l *ledger) settled(r arrival, inTime func(told recorder.Moment) bool) bool
 	}
 	killed := endOfTime
 	for _, k := range slices.Backward(l.Kills) {
-		if k.Ops >= r.Over.Ops {
-			killed = k
+		if k.Over.Ops >= r.Over.Ops {
+			killed = k.Begun
 		}
 	}
 	return slices.ContainsFunc(l.Sent, func(s *sent) bool {

@@ -52,9 +52,11 @@ func TestKill(t *testing.T) {
 			got := sending.ledger.accepted()
 			return got >= enough, fmt.Sprintf("%d messages acknowledged, want %d", got, enough)
 		})
-		sending.ledger.Kills = append(sending.ledger.Kills, c.now())
+		death := killing{Begun: c.now()}
 		check(t, s.end(syscall.SIGKILL))
 		wait(t, func() (bool, string) { return k.quiet(), "the sink has sessions with the dead" })
+		death.Over = c.now()
+		sending.ledger.Kills = append(sending.ledger.Kills, death)
 		if (n+1)%10 == 0 {
 			fmt.Printf("%d rounds, %d messages acknowledged, %d arrivals\n", n+1, sending.ledger.accepted(), len(k.has()))
 		}

@@ -48,8 +48,12 @@ type ledger struct {
 	Sent     []*sent
 	Acts     []*act
 	Arrivals []arrival
-	Kills    []recorder.Moment // just before each SIGKILL
+	Kills    []killing
 }
+
+// A killing is a SIGKILL: just before it, and when all that the dead had said had been
+// heard. In between things are noted that the daemon did before it died.
+type killing struct{ Begun, Over recorder.Moment }
 
 // note adds a message.
 func (l *ledger) note(s *sent) {

@@ -98,10 +98,13 @@ func record(t *testing.T, f *fileSystem) *world {
 			sending.stop()
 			acting.stop()
 		}
-		if end == syscall.SIGKILL {
-			l.Kills = append(l.Kills, r.Now())
-		}
+		death := killing{Begun: r.Now()}
 		check(t, s.end(end))
+		if end == syscall.SIGKILL {
+			wait(t, func() (bool, string) { return k.quiet(), "the sink has sessions with the dead" })
+			death.Over = r.Now()
+			l.Kills = append(l.Kills, death)
+		}
 	}
 	l.Arrivals = k.has()
 	check(t, d.end())
