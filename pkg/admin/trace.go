@@ -95,6 +95,18 @@ func (t *telling) tell(f fact.Fact) {
 	case fact.Routed:
 		t.of(f.Rcpt, time.Time{})
 		t.text = "routed to " + f.Module + "(" + f.Queue + ")" + f.Address.String()
+	case fact.Begun:
+		t.of(-1, f.At)
+		t.text = "the Enqueuer begins with it after a start"
+	case fact.Filtered:
+		t.of(-1, f.At)
+		t.text = "the Rules are applied"
+		if n := len(f.Edits); n > 0 {
+			t.text += fmt.Sprintf(", the header changed in %d places, by %+d bytes", n, f.Growth())
+		}
+		if f.Skip {
+			t.text += ", Rules of Accounts are skipped"
+		}
 	case fact.Tried:
 		t.of(f.Rcpt, f.At)
 		t.text = fmt.Sprintf("attempt %d, delayed till %s: %s", f.Attempts, clock(f.Until), f.Result)

@@ -1,24 +1,26 @@
 // Package enqueuer takes messages into the Queue: it composes the Temp File, adds
-// the Received field, counts the hops, routes each recipient, makes the message
-// durable and hands it to the kernel (chapter: When a message is submitted for
-// processing, the Enqueuer component examines its envelope information). It works
-// synchronously: the submitter hears what has become of the message.
+// the Received field, counts the hops, routes each recipient, applies the server-wide
+// Rules, makes the message durable and hands it to the kernel (chapter: When a message is
+// submitted for processing, the Enqueuer component examines its envelope information).
+//
+// It works in two ways. Synchronously: the submitter hears what has become of the message,
+// and of one that is refused nothing is left. Asynchronously: the message is durable, the
+// submitter hears that, and the rest is done by the Enqueuer's processors: to the kernel
+// it is a module, in whose host queue the message is until then; so it can be seen there,
+// delayed, held and rejected as everywhere.
 package enqueuer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"cgq/pkg/fact"
-	"cgq/pkg/header"
 	"cgq/pkg/journal"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
@@ -29,30 +31,6 @@ import (
 	"cgq/pkg/spool"
 	"cgq/pkg/stats"
 )
-
-// Settings are those of the chapter's Enqueuer panel, and the Queue Limit.
-type Settings struct {
-	HopCounterLimit int `toml:"hop_counter_limit" doc:"a message with more Received fields is refused, because it loops; 1 to 1000 (chapter: Hop Counter Limit)"`
-	QueueLimit      int `toml:"queue_limit" doc:"with more messages in the Queue no new ones are accepted, reports excepted; 0 is no limit (chapter: Queue Limit)"`
-	QueueReserve    int `toml:"queue_reserve" doc:"so many messages above queue_limit reports and other mail of the server itself may take; what replaces its message always goes; 0 to 1000000 (chapter: Queue Limit)"`
-}
-
-// Defaults are the settings of a new server. RFC 5321 §6.3 wants a hop limit of at
-// least 100.
-func Defaults() Settings { return Settings{HopCounterLimit: 100, QueueReserve: 1000} }
-
-// Validate names the first key that cannot be used.
-func (s *Settings) Validate() error {
-	switch {
-	case s.HopCounterLimit < 1 || s.HopCounterLimit > 1000:
-		return fmt.Errorf("hop_counter_limit: %d is not between 1 and 1000", s.HopCounterLimit)
-	case s.QueueLimit < 0:
-		return fmt.Errorf("queue_limit: %d is below 0", s.QueueLimit)
-	case s.QueueReserve < 0 || s.QueueReserve > 1_000_000:
-		return fmt.Errorf("queue_reserve: %d is not between 0 and 1000000", s.QueueReserve)
-	}
-	return nil
-}
 
 // Server is what the Enqueuer must know of the server as a whole.
 type Server struct {
@@ -69,7 +47,7 @@ type Enqueuer struct {
 	server   Server
 	log      *slog.Logger // tag ENQUEUER
 	queue    *slog.Logger // tag QUEUE
-	at       atomic.Int64 // messages received and not enqueued yet
+	at       atomic.Int64 // messages being received, or enqueued synchronously
 	refused  refusals
 	full     atomic.Bool // the Queue Limit is reached, and the log has it
 }
@@ -78,7 +56,7 @@ type Enqueuer struct {
 func New(s *spool.Spool, r *router.Router, k *kernel.Kernel, set *atomic.Pointer[Settings], srv Server,
 	st *stats.Set, log, queueLog *slog.Logger) *Enqueuer {
 	e := &Enqueuer{spool: s, router: r, kernel: k, settings: set, server: srv, log: log, queue: queueLog, refused: countRefusals(st)}
-	st.Gauge("numEnqueuerMessages", e.at.Load)
+	st.Gauge("numEnqueuerMessages", func() int64 { return e.at.Load() + int64(k.Incoming()) })
 	return e
 }
 
@@ -95,25 +73,6 @@ func (e *Enqueuer) route(ctx context.Context, env *mail.Envelope, r mail.Recipie
 		err = module.Reject(5, 7, 1, "relaying denied: "+r.Address.Domain+" is not local here")
 	}
 	return to, err
-}
-
-// mayRelay says whether a submitter may send to other systems: the server itself
-// and authenticated users, clients on this machine or listed (chapter: Client IP
-// Addresses), and nobody else.
-func (e *Enqueuer) mayRelay(env *mail.Envelope) bool {
-	if !env.Source.External() || env.Auth != "" {
-		return true
-	}
-	peer := env.Peer.Unmap()
-	if peer.IsLoopback() {
-		return true
-	}
-	for _, p := range e.server.Clients() {
-		if p.Contains(peer) {
-			return true
-		}
-	}
-	return false
 }
 
 // Submit implements [module.Enqueuer].
@@ -137,179 +96,88 @@ func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.En
 	parents func(mail.ID) []fact.Change) (mail.ID, error) {
 	e.at.Add(1)
 	defer e.at.Add(-1)
+	d, err := e.draft(env, text)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Discard()
+	if len(env.Recipients) == 0 {
+		return 0, module.Reject(5, 5, 1, "no recipients")
+	}
+	var is decision
+	if !e.asynchronous(share, env) {
+		if is, err = e.decide(ctx, ofDraft(d, env)); err != nil {
+			return 0, err
+		}
+	}
+	var begot []fact.Change
+	if parents != nil {
+		begot = parents(d.ID)
+	}
+	if err := e.commit(ctx, share, begot, draft{d, env, is.facts}, is.made); err != nil {
+		return 0, err
+	}
+	return d.ID, nil
+}
+
+// draft composes the Temp File.
+func (e *Enqueuer) draft(env *mail.Envelope, text io.Reader) (*spool.Draft, error) {
 	env.Submitted = time.Now()
 	if env.Domain == "" {
 		env.Domain = e.server.MainDomain()
 	}
 	d, err := e.spool.Draft(env)
 	if err != nil {
-		return 0, e.fault(0, err)
+		return nil, e.fault(0, err)
+	}
+	if _, err = d.Write(received(env, d.ID)); err == nil {
+		_, err = io.Copy(d, text)
+	}
+	if err == nil {
+		return d, nil
 	}
 	defer d.Discard()
-	if _, err := d.Write(received(env, d.ID)); err != nil {
-		return 0, e.fault(d.ID, err)
+	if d.Err() != nil {
+		return nil, e.fault(d.ID, err)
 	}
-	if _, err := io.Copy(d, text); err != nil {
-		if d.Err() != nil {
-			return 0, e.fault(d.ID, err)
-		}
-		return 0, fmt.Errorf("message %d: receive: %w", d.ID, err)
+	return nil, fmt.Errorf("message %d: receive: %w", d.ID, err)
+}
+
+// A draft is a message that is about to be submitted. Without facts it is for the
+// Enqueuer's processors.
+type draft struct {
+	*spool.Draft
+	env   *mail.Envelope
+	facts []fact.Fact
+}
+
+// message is what the queue has to know of it.
+func (d *draft) message() queue.Message {
+	return queue.Message{ID: d.ID, Envelope: d.env, Size: d.Size(), Subject: spool.Subject(d.Start())}
+}
+
+// commit makes messages durable, and what it means for those that they came of, as one;
+// then they are in the queue.
+func (e *Enqueuer) commit(ctx context.Context, share journal.Share, begot []fact.Change, first draft, more []draft) error {
+	all := append([]draft{first}, more...)
+	subs, messages := make([]spool.Submission, len(all)), make([]queue.Message, len(all))
+	for i := range all {
+		subs[i], messages[i] = spool.Submission{Draft: all[i].Draft, Facts: all[i].facts}, all[i].message()
 	}
-	if hops, limit := header.Hops(d.Start())-1, e.settings.Load().HopCounterLimit; hops > limit {
-		e.refused.hops.Add(1)
-		e.log.Log(ctx, serverlog.Failure, "rejected: "+strconv.Itoa(hops)+" hops, the limit is "+strconv.Itoa(limit), "id", d.ID)
-		return 0, module.Reject(5, 4, 6, "too many hops: the message has "+strconv.Itoa(hops)+" Received fields, it may be in a loop")
-	}
-	facts, err := e.routes(ctx, env)
-	if err != nil {
-		return 0, err
-	}
-	m := queue.Message{ID: d.ID, Envelope: env, Size: d.Size(), Subject: spool.Subject(d.Start())}
-	var begot []fact.Change
-	if parents != nil {
-		begot = parents(d.ID)
-	}
-	n, err := d.Commit(ctx, share, begot, facts...)
+	n, err := e.spool.Submit(ctx, share, begot, subs...)
 	if err == nil {
 		err = e.spool.Wait(n)
 	}
 	if err != nil {
-		return 0, e.fault(m.ID, err)
+		return e.fault(first.ID, err)
 	}
-	if e.queue.Enabled(ctx, serverlog.Major) {
-		serverlog.Session(e.queue, 0, "["+m.ID.String()+"]").Log(ctx, serverlog.Major,
-			"from "+env.ReturnPath.Path()+", "+strconv.FormatInt(m.Size, 10)+" bytes")
+	for i, m := range messages {
+		if e.queue.Enabled(ctx, serverlog.Major) {
+			serverlog.Session(e.queue, 0, "["+m.ID.String()+"]").Log(ctx, serverlog.Major,
+				"from "+m.Envelope.ReturnPath.Path()+", "+strconv.FormatInt(m.Size, 10)+" bytes")
+		}
+		e.kernel.Insert(m, all[i].facts...)
 	}
-	e.kernel.Insert(m, facts...)
 	e.kernel.Apply(begot...)
-	return m.ID, nil
-}
-
-// routes routes all recipients. One that is refused, though it was admitted before,
-// fails, and its sender gets a report; when all are, the message is refused.
-func (e *Enqueuer) routes(ctx context.Context, env *mail.Envelope) ([]fact.Fact, error) {
-	if len(env.Recipients) == 0 {
-		return nil, module.Reject(5, 5, 1, "no recipients")
-	}
-	facts := make([]fact.Fact, 0, len(env.Recipients))
-	refused := 0
-	var last error
-	for i, r := range env.Recipients {
-		to, err := e.route(ctx, env, r)
-		var rejection *module.Rejection
-		switch {
-		case errors.As(err, &rejection) && rejection.Result.Action == mail.Failed:
-			facts = append(facts, fact.Settled{Rcpt: i, At: env.Submitted, Result: rejection.Result})
-			refused, last = refused+1, err
-		case err != nil:
-			return nil, err
-		case to.Null():
-			facts = append(facts, discarded(i, env.Submitted))
-		default:
-			facts = append(facts, fact.Routed{Rcpt: i, Module: to.Module, Queue: to.Queue, Address: to.Address})
-		}
-	}
-	if refused == len(env.Recipients) {
-		return nil, last
-	}
-	return facts, nil
-}
-
-// discarded is the end of a recipient that is routed to NULL (chapter: the Queue
-// Component itself transfers (discards) messages).
-func discarded(rcpt int, at time.Time) fact.Settled {
-	return fact.Settled{Rcpt: rcpt, At: at, Result: mail.Result{Action: mail.Discarded, Status: mail.Status{2, 0, 0}, Text: "discarded"}}
-}
-
-// Resume resubmits a message that a start has found (chapter: When the Server
-// restarts, the Enqueuer component finds all files with the .msg extension). Its
-// recipients that are not done are routed by today's table (SPOOL R4). None of a held
-// message ends here: it may have ended before, and that be lost; or it is of a backup.
-func (e *Enqueuer) Resume(ctx context.Context, f spool.Found) {
-	if f.Hold == "" {
-		f.Hold = e.kernel.Holding(f.ID)
-	}
-	now := time.Now()
-	done := map[int]bool{} // or in the trash
-	was := map[int]fact.Routed{}
-	for _, v := range f.Facts {
-		switch v := v.(type) {
-		case fact.Settled:
-			done[v.Rcpt] = true
-		case fact.Rejected:
-			done[v.Rcpt] = true
-		case fact.Undone:
-			delete(done, v.Rcpt)
-		case fact.Routed:
-			was[v.Rcpt] = v
-		case fact.Rerouted:
-			was[v.Rcpt] = fact.Routed{Rcpt: v.Rcpt, Module: v.Module, Queue: v.Queue, Address: v.Address}
-		}
-	}
-	var routes []fact.Routed
-	var refused []fact.Settled
-	for i, r := range f.Envelope.Recipients {
-		if done[i] {
-			continue
-		}
-		to, err := e.router.Route(ctx, r.Address) // whether it may was asked when it came
-		var rejection *module.Rejection
-		old, routed := was[i]
-		switch {
-		case err == nil && !to.Null():
-			routes = append(routes, fact.Routed{Rcpt: i, Module: to.Module, Queue: to.Queue, Address: to.Address})
-		case err == nil && f.Hold == "":
-			refused = append(refused, discarded(i, now))
-		case errors.As(err, &rejection) && rejection.Result.Action == mail.Failed && f.Hold == "":
-			refused = append(refused, fact.Settled{Rcpt: i, At: now, Result: rejection.Result})
-		case routed: // nobody knows just now: it goes the old way
-			routes = append(routes, old)
-		default:
-			e.log.Error(r.Address.Path()+" is in no queue before the next start: it cannot be routed", "id", f.ID, "err", err)
-		}
-	}
-	e.kernel.Restore(queue.Message{ID: f.ID, Envelope: f.Envelope, Subject: f.Subject, Size: f.Size, Hold: f.Hold, Repeated: true},
-		f.Facts, routes, refused)
-}
-
-// received is the field that says how the message came here (RFC 5321 §4.4), in the
-// product's shape, which helper programs parse.
-func received(env *mail.Envelope, id mail.ID) []byte {
-	b := make([]byte, 0, 256)
-	b = append(b, "Received: "...)
-	if env.Peer.IsValid() {
-		b = append(b, "from ["...)
-		if env.Peer.Unmap().Is6() {
-			b = append(b, "IPv6:"...)
-		}
-		b = append(b, env.Peer.Unmap().String()+"] ("...)
-		if env.Auth != "" {
-			b = append(b, "account "+comment(env.Auth)+" "...)
-		}
-		b = append(b, "HELO "+comment(env.Trace.Helo)+")\n  "...)
-	}
-	with := env.Trace.With
-	if with == "" {
-		with = env.Source.String()
-	}
-	b = append(b, "by "+env.Domain+" (cgq "+env.Source.String()+") with "+with+" id "+id.String()...)
-	if len(env.Recipients) == 1 && !env.Recipients[0].Address.IsZero() {
-		b = append(b, "\n  for "+env.Recipients[0].Address.Path()...)
-	}
-	b = env.Submitted.AppendFormat(append(b, "; "...), "Mon, 02 Jan 2006 15:04:05 -0700")
-	return append(b, '\n')
-}
-
-// comment makes a stranger's word fit for a comment (RFC 5322 §3.2.2): ASCII, so that
-// it makes no message one that not every host takes.
-func comment(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return strings.Map(func(c rune) rune {
-		if c <= ' ' || c >= 0x7f || c == '(' || c == ')' || c == '\\' {
-			return '_'
-		}
-		return c
-	}, s[:min(len(s), 255)])
+	return nil
 }

@@ -163,6 +163,16 @@ func newSite(t *testing.T, d *crashdisk.Disk) *site {
 // counted is the value of a statistics element.
 func (s *site) counted(name string) int64 { return s.stats.Counter(name).Value() }
 
+// gauge is the value of one that is asked.
+func (s *site) gauge(name string) int64 {
+	for _, e := range s.stats.All() {
+		if e.Name == name {
+			return e.Value
+		}
+	}
+	return -1
+}
+
 // run lets kernel and Dequeuer work until they have nothing left to do; in a bubble.
 func (s *site) run(t *testing.T) {
 	t.Helper()
@@ -193,6 +203,14 @@ func (s *site) dies(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	return newSite(t, s.disk)
+}
+
+// emptied says that no message is left; files go with the next checkpoint.
+func (s *site) emptied(t *testing.T) {
+	t.Helper()
+	if n := s.kernel.Len(); n > 0 || s.spool.Len() > 0 {
+		t.Errorf("%d messages in the queue, %d in the spool; want none", n, s.spool.Len())
+	}
 }
 
 // nothingLeft says that no trace of a message is left, in the queue or on the disk.

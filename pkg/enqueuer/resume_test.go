@@ -142,20 +142,33 @@ func TestResumeWhenRoutingFails(t *testing.T) {
 	}
 }
 
-// A route that is lost, and cannot be found again, changes nothing for the others.
+// The Enqueuer had not come to a recipient: it comes to him, as soon as it can, and nobody
+// waits for that.
 func TestResumeWithoutARoute(t *testing.T) {
-	s, id := queued(t)
-	s.here.fault = errors.New("the directory cannot be read")
-	f := s.found.Messages[0]
-	f.Facts = slices.DeleteFunc(f.Facts, func(v fact.Fact) bool { r, ok := v.(fact.Routed); return ok && r.Rcpt == 0 })
-	s.Resume(t.Context(), f)
-	want := []string{"LOCAL(bob@here.example)bob@here.example", "SMTP(away.example)x@away.example"}
-	if got := s.where(id); !slices.Equal(got, want) {
-		t.Errorf("it waits in %v, want %v", got, want)
-	}
-	if log := s.log.String(); !strings.Contains(log, "ann@here.example") || !strings.Contains(log, "the directory cannot be read") {
-		t.Errorf("the log does not say it: %s", log)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s, id := queued(t)
+		s.here.fault = errors.New("the directory cannot be read")
+		f := s.found.Messages[0]
+		f.Facts = slices.DeleteFunc(f.Facts, func(v fact.Fact) bool { r, ok := v.(fact.Routed); return ok && r.Rcpt == 0 })
+		s.Resume(t.Context(), f)
+		want := []string{"ENQUEUER(incoming)ann@here.example", "LOCAL(bob@here.example)bob@here.example", "SMTP(away.example)x@away.example"}
+		if got := s.where(id); !slices.Equal(got, want) {
+			t.Errorf("it waits in %v, want %v", got, want)
+		}
+		stop := s.start(t)
+		time.Sleep(time.Minute)
+		if got := s.where(id); !slices.Equal(got, want[:1]) || !strings.Contains(s.log.String(), "the directory cannot be read") {
+			t.Errorf("it waits in %v, want %v; the log: %s", got, want[:1], s.log.String())
+		}
+		s.here.mu.Lock()
+		s.here.fault = nil
+		s.here.mu.Unlock()
+		time.Sleep(2 * time.Hour)
+		stop()
+		if got := fmt.Sprint(s.here.delivered()); !strings.Contains(got, "ann@here.example") || s.kernel.Len() != 0 {
+			t.Errorf("delivered %s, %d are left", got, s.kernel.Len())
+		}
+	})
 }
 
 // A message whose facts are damaged is held: nothing of it moves, and nothing is said of

@@ -11,9 +11,9 @@ import (
 
 // A Fact is true. The set is closed: a new kind is added here or nowhere.
 //
-// Observations (Routed, Tried, Settled, Suspended, Gone) have happened already, or
+// Observations (Routed, Begun, Tried, Settled, Suspended, Gone) have happened already, or
 // can be computed again: they are applied at once and durable soon. Decisions
-// (Rejected, Undone, Purged, Freed, Rerouted, Held, Reported) are made true by being written: durable first, then
+// (Filtered, Rejected, Undone, Purged, Freed, Rerouted, Held, Reported) are made true by being written: durable first, then
 // applied, then told.
 type Fact interface{ fact() }
 
@@ -24,6 +24,16 @@ type (
 		Rcpt          int // index into the envelope's recipients
 		Module, Queue string
 		Address       mail.Address
+	}
+	// Begun records that the Enqueuer has begun to apply the Rules to a message that a
+	// start has found: if it does not come to an end, that is known (SPOOL R4).
+	Begun struct{ At time.Time }
+	// Filtered says that the server-wide Rules have been applied, and what they made of
+	// the text: nobody applies them again. It goes with what they made besides.
+	Filtered struct {
+		At    time.Time
+		Skip  bool   // Account Rules are not to be applied
+		Edits []Edit // by rising places, which do not overlap
 	}
 	// Tried records an attempt that did not settle the recipient.
 	Tried struct {
@@ -109,6 +119,8 @@ type (
 )
 
 func (Routed) fact()    {}
+func (Begun) fact()     {}
+func (Filtered) fact()  {}
 func (Tried) fact()     {}
 func (Suspended) fact() {}
 func (Settled) fact()   {}
@@ -163,4 +175,32 @@ type Delay struct {
 	Attempts      int // so far
 	Until         time.Time
 	Result        mail.Result
+}
+
+// An Edit puts a text in the place of a part of a message's text. The text that was
+// submitted never changes: who opens it gets it edited.
+type Edit struct {
+	At, Cut int64 // where, and how many bytes are left out
+	Text    string
+}
+
+// Growth is by how many bytes edits make a text longer; below 0, shorter.
+func (f Filtered) Growth() (n int64) {
+	for _, e := range f.Edits {
+		n += int64(len(e.Text)) - e.Cut
+	}
+	return n
+}
+
+// Fits says whether the edits are of a text of so many bytes: each inside, none
+// behind the start of the next.
+func (f Filtered) Fits(size int64) bool {
+	at := int64(0)
+	for _, e := range f.Edits {
+		if e.At < at || e.Cut < 0 || e.Cut > size-e.At {
+			return false
+		}
+		at = e.At + e.Cut
+	}
+	return at <= size
 }

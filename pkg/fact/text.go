@@ -17,6 +17,8 @@ import (
 // does not know it begins with a small letter, the others with a capital.
 //
 //	routed rcpt module queue address
+//	begun at
+//	Filtered at skip [place cut text]…
 //	tried rcpt at attempts until status code mta text
 //	suspended module queue at attempts until status code mta text
 //	Settled rcpt at action status code mta text
@@ -45,6 +47,14 @@ func Append(b []byte, f Fact) []byte {
 	case Routed:
 		b = number(append(b, "routed"...), int64(f.Rcpt))
 		return words(b, f.Module, f.Queue, f.Address.String())
+	case Begun:
+		return stamp(append(b, "begun"...), f.At)
+	case Filtered:
+		b = words(stamp(append(b, "Filtered"...), f.At), yesNo(f.Skip))
+		for _, e := range f.Edits {
+			b = words(number(number(b, e.At), e.Cut), e.Text)
+		}
+		return b
 	case Tried:
 		b = times(number(append(b, "tried"...), int64(f.Rcpt)), f.At, f.Attempts, f.Until)
 		return result(b, f.Result)
@@ -273,6 +283,10 @@ func Parse(line string) (Fact, error) {
 	switch kind {
 	case "routed":
 		f = Routed{Rcpt: s.rcpt(), Module: s.word(), Queue: s.word(), Address: s.address()}
+	case "begun":
+		f = Begun{At: s.time()}
+	case "Filtered":
+		f = s.filtered()
 	case "tried":
 		t := Tried{Rcpt: s.rcpt(), At: s.time(), Attempts: int(s.int(0, 1<<40)), Until: s.time()}
 		t.Result = s.result(mail.Delayed)
@@ -341,6 +355,17 @@ func (s *scanner) end(f Fact) (Fact, error) {
 		return nil, s.err
 	}
 	return f, nil
+}
+
+func (s *scanner) filtered() Filtered {
+	f := Filtered{At: s.time(), Skip: s.yesNo()}
+	for s.rest != "" && s.err == nil {
+		f.Edits = append(f.Edits, Edit{At: s.int(0, 1<<62), Cut: s.int(0, 1<<62), Text: s.word()})
+	}
+	if !f.Fits(1 << 62) {
+		s.fail("edits that overlap")
+	}
+	return f
 }
 
 func (s *scanner) delay() Delay {

@@ -30,6 +30,10 @@ var lines = []struct {
 		"tried 0 1700000000123 3 1700000300123 4.2.0 0 - %2D"},
 	{fact.Suspended{Module: "LOCAL", Queue: "ann@example.com", At: at(1), Attempts: 1, Result: delayed},
 		"suspended LOCAL ann@example.com 1 1 0 4.2.0 0 - %2D"},
+	{fact.Begun{At: at(4)}, "begun 4"},
+	{fact.Filtered{At: at(4)}, "Filtered 4 no"},
+	{fact.Filtered{At: at(4), Skip: true, Edits: []fact.Edit{{At: 20, Text: "X-A: b c\n"}, {At: 21, Cut: 3}}},
+		"Filtered 4 yes 20 0 X-A:%20b%20c%0A 21 3 -"},
 	{fact.Settled{Rcpt: 2, At: at(5), Result: refused},
 		"Settled 2 5 failed 5.1.1 550 mx.example.com no%20such%0D%0Auser%20100%25"},
 	{fact.Rejected{Rcpt: 0, At: at(7), By: "root", Report: true, Text: "closed for good ✉", Act: 12},
@@ -94,7 +98,8 @@ func TestDelayForm(t *testing.T) {
 
 func TestWhatIsWrittenWronglyIsRefused(t *testing.T) {
 	for _, line := range []string{"", "Gone x", "Settled", "Settled 1 2 delayed 4.0.0 0 - -", "Settled -1 2 failed 5.0.0 0 - x",
-		"Reported 1 ", "Reported 1 a", "Rejected 0 1 maybe root x", "tried 0 1 1 1 4.x.0 0 - -", "freed 0 1 half%4", "freed 9999999 1 x"} {
+		"Reported 1 ", "Reported 1 a", "Rejected 0 1 maybe root x", "tried 0 1 1 1 4.x.0 0 - -", "freed 0 1 half%4", "freed 9999999 1 x",
+		"Filtered 1", "Filtered 1 no 5", "Filtered 1 no 5 4 - 8 0 x", "Filtered 1 no -1 0 x", "begun"} {
 		if f, err := fact.Parse(line); err == nil {
 			t.Errorf("Parse(%q) = %#v, want an error", line, f)
 		}

@@ -52,6 +52,7 @@ type Skip struct {
 const (
 	Busy    = "being processed" // chapter: only the addresses that are not being processed can be rejected
 	OnHold  = "held"
+	NotYet  = "the Enqueuer has not dealt with it yet"
 	AtOnce  = "not delayed"
 	SameWay = "it goes there already"
 )
@@ -316,6 +317,19 @@ func (k *Kernel) apply(changes []fact.Change) {
 // messages that a begotten one came of.
 func (k *Kernel) Apply(changes ...fact.Change) {
 	k.apply(changes)
+	kick(k.reported)
+}
+
+// Enqueued makes facts true that the Enqueuer has made durable, by which a message of its
+// queue gets into others.
+func (k *Kernel) Enqueued(id mail.ID, facts ...fact.Fact) {
+	changes := make([]fact.Change, len(facts))
+	for i, f := range facts {
+		changes[i] = fact.Change{ID: id, Fact: f}
+	}
+	k.apply(changes)
+	k.logEnqueued(id, k.Len())
+	kick(k.changed)
 	kick(k.reported)
 }
 

@@ -245,7 +245,11 @@ func (k *Kernel) Holds() iter.Seq[Hold] {
 			if restored != nil && v.Reason == restored.Reason() {
 				continue
 			}
-			if !yield(Hold{Reason: v.Reason, Messages: 1, ID: v.ID}) {
+			h := Hold{Reason: v.Reason, Messages: 1, ID: v.ID}
+			if h.Reason == Unfinished {
+				h.Name = messageHold + v.ID.String()
+			}
+			if !yield(h) {
 				return
 			}
 		}
@@ -276,6 +280,9 @@ func (k *Kernel) Unhold(name string, dry bool) (out Outcome, err error) {
 	if name == HoldRestored {
 		return k.unholdRestored(dry)
 	}
+	if id, ok := mail.ParseID(strings.TrimPrefix(name, messageHold)); ok && strings.HasPrefix(name, messageHold) {
+		return k.unholdMessage(id, dry)
+	}
 	number, err := strconv.ParseUint(name, 10, 64)
 	if err != nil {
 		return out, ErrNoHold
@@ -289,6 +296,32 @@ func (k *Kernel) Unhold(name string, dry bool) (out Outcome, err error) {
 		}
 	}
 	return out, ErrNoHold
+}
+
+// Unfinished is why a message is held over which the Enqueuer has not come to an end
+// (SPOOL R4). A person may let it go: then the Enqueuer tries once more, and the next time
+// that the server dies of it, it is held again.
+const Unfinished = "the server died three times while the Enqueuer was at it"
+
+// messageHold begins the name of the hold on such a message.
+const messageHold = "message-"
+
+func (k *Kernel) unholdMessage(id mail.ID, dry bool) (out Outcome, err error) {
+	k.mu.Lock()
+	held := k.state.Reason(id) == Unfinished
+	if held && !dry {
+		k.state.Free(Unfinished, id-1, 1)
+	}
+	k.mu.Unlock()
+	if !held {
+		return out, ErrNoHold
+	}
+	if out = (Outcome{Matched: 1, Rows: 1, Messages: 1}); !dry {
+		out.Act = k.acts.Add(1)
+		kick(k.changed)
+		kick(k.reported)
+	}
+	return out, nil
 }
 
 // unholdRestored counts messages: what is not damaged of them goes.

@@ -48,6 +48,13 @@ type writer interface {
 	Act(changes []fact.Change, stands []spool.Standing) (journal.Number, error)
 }
 
+// An Enqueuer is what the kernel knows of the one: a [Begetter], and the module that has
+// the host queue of what is not enqueued yet (chapter: Enqueue Asynchronously).
+type Enqueuer interface {
+	module.Module
+	Begetter
+}
+
 // A Begetter submits a message and records the facts about those that it came of,
 // which may name it, as one frame (SPOOL L5), and then applies them; the Enqueuer is
 // one. It may ask for the facts with no id first, to know what they will be.
@@ -135,18 +142,25 @@ func (k *Kernel) SetSettledSync(d time.Duration) {
 
 // Insert puts a message into its host queues. The caller has waited: the message
 // and its facts are durable, else a module could send what was never accepted
-// (SPOOL L1, L3).
+// (SPOOL L1, L3). Without facts it is for the Enqueuer first.
 func (k *Kernel) Insert(m queue.Message, facts ...fact.Fact) {
 	k.mu.Lock()
 	k.state.Add(m)
 	var done []settled
+	if len(facts) == 0 {
+		for i, r := range m.Envelope.Recipients {
+			k.state.Apply(m.ID, queue.Coming(i, r.Address))
+		}
+	}
 	for _, f := range facts {
 		k.state.Apply(m.ID, f)
 		done = k.collect(done, fact.Change{ID: m.ID, Fact: f})
 	}
 	total := k.state.Len()
 	k.mu.Unlock()
-	k.logEnqueued(m.ID, total)
+	if len(facts) > 0 {
+		k.logEnqueued(m.ID, total)
+	}
 	k.logSettled(done)
 	kick(k.changed)
 	if len(done) > 0 {
@@ -253,11 +267,15 @@ func (k *Kernel) soonEnough(until time.Time, module string, now time.Time) time.
 	return until
 }
 
-// Run lets the modules work until ctx ends. Then nothing new is handed out, the
-// transfers in progress have grace to finish before their context ends, too, and
+// Run lets the modules and the Enqueuer work until ctx ends. Then nothing new is handed
+// out, the transfers in progress have grace to finish before their context ends, too, and
 // what they said is made durable (SPOOL L8).
-func (k *Kernel) Run(ctx context.Context, b Begetter, grace time.Duration) {
-	k.begetter = b
+func (k *Kernel) Run(ctx context.Context, e Enqueuer, grace time.Duration) {
+	if e != nil {
+		k.mu.Lock()
+		k.begetter, k.modules = e, append(slices.Clip(k.modules), e)
+		k.mu.Unlock()
+	}
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	k.mu.Lock()

@@ -36,7 +36,11 @@ func (k *Kernel) Reroute(ctx context.Context, sel *selection.Selection, o Order,
 	ways := make(map[queue.Row]way, len(a.rows))
 	k.slices(a.rows, func(row queue.Row) {
 		if address, to, key, ok := k.state.Where(row); ok {
-			ways[row] = way{address: address, wasTo: to, was: key}
+			w := way{address: address, wasTo: to, was: key}
+			if key.Module == queue.Enqueuer {
+				w.refused = NotYet
+			}
+			ways[row] = w
 		}
 	})
 	if err := ask(ctx, ways, where); err != nil {
@@ -77,6 +81,9 @@ type way struct {
 func ask(ctx context.Context, ways map[queue.Row]way, where Where) error {
 	known := map[mail.Address]way{}
 	for row, w := range ways {
+		if w.refused != "" {
+			continue
+		}
 		answer, ok := known[w.address]
 		if !ok {
 			var err error

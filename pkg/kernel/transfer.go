@@ -167,10 +167,10 @@ func (q *hostQueue) hand(l queue.Lease, yield func(*module.Transfer) bool) (goOn
 		q.room.Release()
 		q.room = nil
 	}()
-	t := &module.Transfer{ID: l.ID, Envelope: l.Envelope, Size: l.Size, Repeated: l.Repeated, Lease: le,
+	t := &module.Transfer{ID: l.ID, Envelope: l.Envelope, Size: l.Size, Repeated: l.Repeated, Filtered: l.Filtered, SkipRules: l.Skip, Lease: le,
 		Recipients: make([]module.Recipient, len(l.Rcpts))}
 	for i, n := range l.Rcpts {
-		t.Recipients[i] = module.Recipient{Recipient: l.Envelope.Recipients[n], To: l.To[i]}
+		t.Recipients[i] = module.Recipient{Recipient: l.Envelope.Recipients[n], To: l.To[i], Index: n}
 	}
 	q.inHand = l.ID
 	goOn = yield(t)

@@ -17,6 +17,14 @@ func (k *Kernel) Len() int {
 	return k.state.Len()
 }
 
+// Incoming is how many messages were accepted and are not enqueued yet.
+func (k *Kernel) Incoming() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	v, _ := k.state.Host(queue.Key{Module: queue.Enqueuer, Queue: queue.Incoming}, k.now())
+	return v.Messages
+}
+
 // steps goes through the messages by their ids, the lock taken for some at a time: step is
 // called with it, and says how far it came, and whether there is more.
 func (k *Kernel) steps(step func(after mail.ID) (last mail.ID, more bool)) {

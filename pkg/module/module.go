@@ -62,6 +62,7 @@ type Queue interface {
 type Recipient struct {
 	mail.Recipient              // as submitted
 	To             mail.Address // as routed: where this transfer goes
+	Index          int          // in the envelope
 }
 
 // A Transfer is one message with those of its recipients that are due in one
@@ -75,6 +76,10 @@ type Transfer struct {
 	// Repeated says that an earlier process may have transferred the message and
 	// died before that was durable. One who can find out what became of it should.
 	Repeated bool
+
+	// Filtered says that the server-wide Rules have been applied, SkipRules that they
+	// say that those of Accounts are not to be.
+	Filtered, SkipRules bool
 	Lease
 }
 

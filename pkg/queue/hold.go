@@ -220,6 +220,9 @@ func (s *State) Kept(after mail.ID, limit int) (kept []KeptView, last mail.ID, m
 	return kept, last, more
 }
 
+// Reason is why a message is kept, or empty.
+func (s *State) Reason(id mail.ID) string { return s.reasons[id] }
+
 // Free lets those go that are kept for a reason, among the next limit messages
 // behind an id, and says how many; go on with last as long as there is more. What is
 // done of them is for the Dequeuer now.

@@ -55,6 +55,10 @@ type turn struct {
 type Limits struct {
 	Channels      int // for all its host queues
 	QueueChannels int // for one host queue
+
+	// Eager says that there is nobody to be burdened: a host queue has as many as it may
+	// have as soon as there is work for them.
+	Eager bool
 }
 
 // perChannel is how many ready messages a host queue has for one more worker.
@@ -315,8 +319,11 @@ func (s *State) plan(h *host) {
 
 // allowed is how many workers a host queue may have: one until its host has answered,
 // or after an attempt has failed, or a dead host with a long queue would keep many from
-// those that live; then more as its line grows.
+// those that live; then more as its line grows. Nobody has to go easy on an eager one.
 func (h *host) allowed() int {
+	if h.module.limits.Eager && h.until == 0 {
+		return min(h.module.limits.QueueChannels, h.workers+h.ready)
+	}
 	if !h.answers || h.until != 0 {
 		return 1
 	}

@@ -15,6 +15,8 @@ type Lease struct {
 	Envelope *mail.Envelope
 	Size     int64
 	Repeated bool
+	Filtered bool           // the server-wide Rules have been applied
+	Skip     bool           // those of Accounts are not to be
 	Rcpts    []int          // indices into the envelope
 	To       []mail.Address // where they go
 }
@@ -32,7 +34,7 @@ func (s *State) Lease(k Key, now time.Time) (l Lease, ok bool) {
 	}
 	for e := h.pop(); e != nil; e = h.pop() {
 		m := e.msg
-		l = Lease{Key: k, ID: m.id, Size: m.size, Repeated: m.repeated}
+		l = Lease{Key: k, ID: m.id, Size: m.size, Repeated: m.is(repeated), Filtered: m.is(filtered), Skip: m.is(skipping)}
 		l.Envelope, _ = s.envelope(m)
 		for i, r := range e.recipients {
 			if !r.is(done|leased|held) && r.time <= at {
@@ -57,16 +59,24 @@ func (r *recipient) to(submitted mail.Address) mail.Address {
 	return submitted
 }
 
-// Return ends a lease. What is not done is due again when its delays are over.
+// Return ends a lease. What is not done is due again when its delays are over. What has
+// been routed meanwhile out of the Enqueuer's queue is not of the lease any more.
 func (s *State) Return(l Lease) {
 	m := s.message(l.ID)
 	if m == nil {
 		return
 	}
+	var e *entry
 	for _, i := range l.Rcpts {
-		m.rcpts[i].take(false)
+		r := &m.rcpts[i]
+		if in := r.in(); in != nil && in.host.key == l.Key {
+			e = in
+		} else if in != nil {
+			continue
+		}
+		r.take(false)
 	}
-	if e := m.rcpts[l.Rcpts[0]].in(); e != nil {
+	if e != nil {
 		e.leased = false
 		if e.open > 0 {
 			s.settle(e)

@@ -11,16 +11,26 @@ func (s *State) reroute(m *message, f fact.Rerouted) {
 	if r == nil || r.is(done) {
 		return
 	}
+	taken := r.is(leased)
+	s.move(m, fact.Routed{Rcpt: f.Rcpt, Module: f.Module, Queue: f.Queue, Address: f.Address})
+	r.take(taken)
+}
+
+// move takes a recipient out of its host queue, if it is in one, and puts it into
+// another, in nobody's hands.
+func (s *State) move(m *message, f fact.Routed) {
+	r := &m.rcpts[f.Rcpt]
 	if e := r.in(); e != nil {
 		e.unlink(int32(f.Rcpt))
 		s.unseat(e, r)
-		r.entry = nil
+		if r.entry = nil; e.open == 0 && len(m.rcpts) == 1 {
+			*e = entry{}
+			r.entry = e // a lone message has room for one
+		}
 	}
-	taken := r.is(leased)
 	r.set(leased, false)
 	r.time, r.attempts, r.last = 0, 0, nil
-	s.enter(m, fact.Routed{Rcpt: f.Rcpt, Module: f.Module, Queue: f.Queue, Address: f.Address})
-	r.take(taken)
+	s.enter(m, f)
 }
 
 // unlink takes a recipient out of the chain of an entry, which may be empty then.

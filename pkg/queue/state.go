@@ -67,17 +67,34 @@ func (r *recipient) notify() mail.Notify { return mail.Notify(r.flags >> notifyS
 
 // A message is in the queue until Gone.
 type message struct {
-	id       mail.ID
-	packed   packed
-	size     int64
-	rcpts    []recipient
-	left     int32 // recipients not done
-	trashed  int32 // of the others, those in the trash
-	index    int32 // in State.later; -1: not there
-	report   where
-	held     bool // nobody may touch it; State.reasons says why
-	repeated bool
-	null     bool // the return path is
+	id      mail.ID
+	packed  packed
+	size    int64
+	rcpts   []recipient
+	left    int32 // recipients not done
+	trashed int32 // of the others, those in the trash
+	index   int32 // in State.later; -1: not there
+	report  where
+	held    bool // nobody may touch it; State.reasons says why
+	marks   marks
+}
+
+// marks are what is true of a message.
+type marks uint8
+
+const (
+	repeated marks = 1 << iota // an earlier process may have transferred it
+	null                       // the return path is
+	filtered                   // the server-wide Rules have been applied
+	skipping                   // and say that those of Accounts are not to be
+)
+
+func (m *message) is(k marks) bool { return m.marks&k != 0 }
+
+func (m *message) mark(k marks, on bool) {
+	if on {
+		m.marks |= k
+	}
 }
 
 // An entry is a message in one host queue.
@@ -162,7 +179,9 @@ func (s *State) Add(n Message) {
 		return
 	}
 	m := newMessage(len(n.Envelope.Recipients))
-	m.id, m.packed, m.size, m.repeated, m.null = n.ID, pack(n.Envelope, n.Subject, &s.words), n.Size, n.Repeated, n.Envelope.ReturnPath.IsZero()
+	m.id, m.packed, m.size = n.ID, pack(n.Envelope, n.Subject, &s.words), n.Size
+	m.mark(repeated, n.Repeated)
+	m.mark(null, n.Envelope.ReturnPath.IsZero())
 	if m.held = n.Hold != ""; m.held {
 		s.reasons[n.ID] = n.Hold
 	}
@@ -198,9 +217,11 @@ func (s *State) Apply(id mail.ID, f fact.Fact) {
 	}
 	switch f := f.(type) {
 	case fact.Routed:
-		if r := m.rcpt(f.Rcpt); r != nil && r.in() == nil && !r.is(done) {
-			s.enter(m, f)
+		if r := m.rcpt(f.Rcpt); r != nil && !r.is(done) {
+			s.route(m, r, f)
 		}
+	case fact.Filtered:
+		s.filter(m, f)
 	case fact.Rerouted:
 		s.reroute(m, f)
 	case fact.Tried:
@@ -406,7 +427,7 @@ func (s *State) unseat(e *entry, r *recipient) {
 // return path never does (RFC 5321 §4.5.5).
 func (m *message) wants(r *recipient, result mail.Result) bool {
 	switch {
-	case m.null:
+	case m.is(null):
 		return false
 	case result.Action == mail.Failed:
 		return r.notify().Failure()

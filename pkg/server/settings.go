@@ -208,6 +208,10 @@ func load(fsys disk.FS) (*config, error) {
 		"SMTP":  plan(c.SMTP.Send.Channels, c.SMTP.Send.QueueChannels, c.SMTP.Send.Retry, c.SMTP.Send.Expire),
 		"LOCAL": plan(c.Local.Channels, c.Local.QueueChannels, c.Local.Retry, c.Local.Expire),
 	}
+	e := &c.Queue.Enqueuer
+	p := plan(e.Processors, e.Processors, e.Retry, e.Expire)
+	p.Eager = true
+	c.plans[queue.Enqueuer] = p
 	return c, nil
 }
 

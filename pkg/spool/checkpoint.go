@@ -193,7 +193,7 @@ func (s *Spool) standAgain(n Number) error {
 		if err := s.journal.Book(journal.Forward, len(payload)); err != nil {
 			return err
 		}
-		n, err := s.append(kindFacts, 0, payload)
+		n, err := s.append(journal.Entry{Kind: kindFacts, Payload: [][]byte{payload}})
 		if err != nil {
 			return err
 		}

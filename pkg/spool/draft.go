@@ -162,44 +162,80 @@ func (d *Draft) Start() []byte {
 	return append(d.start[:len(d.start):len(d.start)], text[:min(len(text), max(0, startSize-len(d.start)))]...)
 }
 
+// Text reads the text so far. It is valid until the next Write, Commit or Discard.
+func (d *Draft) Text() io.Reader {
+	if d.file == nil {
+		return bytes.NewReader(d.buf[d.textAt:])
+	}
+	return io.MultiReader(io.NewSectionReader(d.file, int64(d.textAt), d.done-int64(d.textAt)), bytes.NewReader(d.buf))
+}
+
 // Size is the length of the text so far, in bytes.
 func (d *Draft) Size() int64 { return d.done + int64(len(d.buf)) - int64(d.textAt) }
 
-// Commit submits the message with its first facts, and, as the same frame, the
-// facts about the messages that it came of (L5). The message survives power loss
-// when Wait for the number has returned nil; whatever becomes of the client (J1).
+// Commit is [Spool.Submit] of one message.
+func (d *Draft) Commit(ctx context.Context, share journal.Share, parents []fact.Change, facts ...fact.Fact) (Number, error) {
+	return d.s.Submit(ctx, share, parents, Submission{d, facts})
+}
+
+// A Submission is a draft with its first facts.
+type Submission struct {
+	*Draft
+	Facts []fact.Fact
+}
+
+// Submit submits messages, each with its first facts, and, as one with them, the facts
+// about the messages that they came of (L5): all of that, or none. They survive power
+// loss when Wait for the number has returned nil; whatever becomes of the client (J1).
 // After an error nothing is left behind: ErrFull, when a checkpoint has not made
 // room within ten seconds. share is Intake for mail that comes in and Inside for
 // what the server makes itself.
-func (d *Draft) Commit(ctx context.Context, share journal.Share, parents []fact.Change, facts ...fact.Fact) (Number, error) {
-	n, err := d.commit(ctx, share, parents, facts)
+func (s *Spool) Submit(ctx context.Context, share journal.Share, parents []fact.Change, all ...Submission) (Number, error) {
+	n, err := s.submit(ctx, share, parents, all)
 	if err != nil {
-		d.Discard()
-		return 0, fmt.Errorf("spool: message %d: %w", d.ID, err)
+		for _, d := range all {
+			d.Discard()
+		}
+		return 0, fmt.Errorf("spool: message %d: %w", all[0].ID, err)
 	}
-	d.release()
+	for _, d := range all {
+		d.release()
+	}
 	return n, nil
 }
 
-func (d *Draft) commit(ctx context.Context, share journal.Share, parents []fact.Change, facts []fact.Fact) (Number, error) {
+// A born message has all but its frame.
+type born struct {
+	id    mail.ID
+	kind  journal.Kind
+	m     *message
+	image []byte // or the note of its file
+	lines []byte
+}
+
+// bear makes a draft whole: in memory as long as there is room for it in the frame, of
+// which it takes some, else in its file.
+func (d *Draft) bear(facts []fact.Fact, room *int) (born, error) {
 	if d.err != nil {
-		return 0, d.err
+		return born{}, d.err
 	}
 	m := &message{folder: d.folder, textAt: int32(d.textAt), text: d.Size(), facts: int32(len(facts))}
 	var lines []byte
 	for i, f := range facts {
 		lines = appendLine(lines, i+1, f)
+		m.edited = m.edited || edits(f) != nil
 	}
-	if d.file != nil || len(d.buf)+len(lines) > d.s.journal.FrameLimit()/2 {
+	if d.file != nil || len(d.buf)+len(lines) > *room {
 		if d.err = d.finish(m, lines); d.err != nil {
-			return 0, d.err
+			return born{}, d.err
 		}
 		d.buf = appendDraftNote(d.buf[:0], m)
-		return d.submit(ctx, share, parents, kindDraft, m, nil)
+		return born{id: d.ID, kind: kindDraft, m: m, image: d.buf}, nil
 	}
+	*room -= len(d.buf) + len(lines)
 	putHead(d.buf, d.ID, d.textAt, m.text, crc32.Checksum(d.buf[headSize:], castagnoli))
 	m.image, m.unfiled = bytes.Clone(d.buf), lines
-	return d.submit(ctx, share, parents, kindMessage, m, lines)
+	return born{d.ID, kindMessage, m, d.buf, lines}, nil
 }
 
 // finish makes the file whole and durable, still under its temporary name (F4).
@@ -240,16 +276,24 @@ func appendDraftNote(b []byte, m *message) []byte {
 // roomWait is how long a message waits for a checkpoint to make room (J5).
 const roomWait = 10 * time.Second
 
-// submit appends the frame, as soon as there is room, and puts the message among
+// submit appends the frames, as soon as there is room, and puts the messages among
 // the others.
-func (d *Draft) submit(ctx context.Context, share journal.Share, parents []fact.Change, kind journal.Kind, m *message, lines []byte) (Number, error) {
+func (s *Spool) submit(ctx context.Context, share journal.Share, parents []fact.Change, drafts []Submission) (Number, error) {
+	all := make([]born, len(drafts))
+	room := s.journal.FrameLimit() / 2
+	for i, d := range drafts {
+		var err error
+		if all[i], err = d.bear(d.Facts, &room); err != nil {
+			return 0, err
+		}
+	}
 	births := &act{changes: parents}
-	defer d.s.dropAct(births)
+	defer s.dropAct(births)
 	var patience <-chan time.Time
 	for {
-		n, freed, err := d.try(share, births, kind, m, lines)
+		n, freed, err := s.try(share, births, all)
 		if errors.Is(err, errLarge) {
-			if err := d.s.fileAct(births); err != nil {
+			if err := s.fileAct(births); err != nil {
 				return 0, err
 			}
 			continue
@@ -261,7 +305,7 @@ func (d *Draft) submit(ctx context.Context, share journal.Share, parents []fact.
 			timer := time.NewTimer(roomWait)
 			defer timer.Stop()
 			patience = timer.C
-			defer d.s.waits()()
+			defer s.waits()()
 		}
 		select {
 		case <-freed:
@@ -276,32 +320,44 @@ func (d *Draft) submit(ctx context.Context, share journal.Share, parents []fact.
 // maxCount is how many bytes the length of a batch takes, with its newline.
 const maxCount = 16
 
+// frames are those of messages; the first of them says the batch, too.
+func frames(all []born, batch []byte) []journal.Entry {
+	list := make([]journal.Entry, len(all))
+	for i, b := range all {
+		count := append(strconv.AppendInt(make([]byte, 0, maxCount), int64(len(batch)), 10), '\n')
+		list[i] = journal.Entry{Kind: b.kind, ID: uint64(b.id), Payload: [][]byte{count, batch, b.image, b.lines}}
+		batch = nil
+	}
+	return list
+}
+
 // try is one attempt of submit; freed is closed when there may be more room.
-func (d *Draft) try(share journal.Share, births *act, kind journal.Kind, m *message, lines []byte) (n Number, freed chan struct{}, err error) {
-	s := d.s
+func (s *Spool) try(share journal.Share, births *act, all []born) (n Number, freed chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := maxCount + len(d.buf) + len(lines)
-	filed, batch, err := s.payload(births, s.journal.FrameLimit()-own)
+	filed, batch, err := s.payload(births, s.journal.FrameLimit()-journal.Length(frames(all, nil)...)-maxCount)
 	if err != nil {
 		return 0, nil, err
 	}
-	count := append(strconv.AppendInt(make([]byte, 0, maxCount), int64(len(batch)), 10), '\n')
-	size := len(count) + len(batch) + len(d.buf) + len(lines)
+	entries := frames(all, batch)
+	entries[0].Kind |= filed
+	size := journal.Length(entries...)
 	if err := s.journal.Book(share, size); err != nil {
 		s.starved = true
 		s.wake()
 		return 0, s.freed, err
 	}
-	if n, err = s.append(kind|filed, d.ID, count, batch, d.buf, lines); err != nil {
+	if n, err = s.append(entries...); err != nil {
 		s.journal.Unbook(size)
 		return 0, s.freed, err
 	}
-	m.oldest = n
-	s.since(d.ID, -1)
-	s.messages.put(d.ID, m)
-	s.unfiled++
-	s.young += int64(len(m.image))
+	for _, b := range all {
+		b.m.oldest = n
+		s.since(b.id, -1)
+		s.messages.put(b.id, b.m)
+		s.unfiled++
+		s.young += int64(len(b.m.image))
+	}
 	if s.young >= s.options.Load().Memory {
 		s.wake()
 	}

@@ -43,7 +43,7 @@ func (d *Draft) Lend() (name string, back func(), err error) {
 // matches fs.ErrNotExist when the message has gone; the file of one that goes later
 // stays until it is given back.
 func (s *Spool) Lend(id mail.ID) (name string, back func(), err error) {
-	r, err := s.Open(id)
+	r, _, err := s.openText(id)
 	if err != nil {
 		return "", nil, err
 	}
@@ -52,7 +52,7 @@ func (s *Spool) Lend(id mail.ID) (name string, back func(), err error) {
 }
 
 // whole is the file or image that an open text is the end of.
-func whole(r io.ReadSeekCloser) io.Reader {
+func whole(r source) io.Reader {
 	if young, ok := r.(youngText); ok {
 		return bytes.NewReader(young.image)
 	}

@@ -26,6 +26,7 @@ func (s *Spool) apply(n Number, changes []fact.Change) {
 		}
 		s.since(c.ID, m.facts)
 		m.facts++
+		m.edited = m.edited || edits(c.Fact) != nil
 		m.unfiled = appendLine(m.unfiled, int(m.facts), c.Fact)
 		if m.oldest == 0 {
 			m.oldest = n
@@ -94,25 +95,46 @@ type youngText struct {
 
 func (youngText) Close() error { return nil }
 
-// Open returns the text of a message: from memory as long as it is young, then
-// from its file (L2). An error matches fs.ErrNotExist when the message has gone.
+// Open returns the text of a message as it is to be seen and sent: with what its facts say
+// of it. From memory as long as it is young, then from its file (L2). An error matches
+// fs.ErrNotExist when the message has gone.
 func (s *Spool) Open(id mail.ID) (io.ReadSeekCloser, error) {
+	r, edited, err := s.openText(id)
+	if err != nil || !edited {
+		return r, err
+	}
+	facts, err := s.Facts(id)
+	if err == nil {
+		return edit(r, facts)
+	}
+	return nil, errors.Join(err, r.Close())
+}
+
+// A source is a text that was submitted.
+type source interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+	Size() int64
+}
+
+// openText returns the text as it was submitted.
+func (s *Spool) openText(id mail.ID) (r source, edited bool, err error) {
 	for {
 		s.mu.Lock()
 		m, ok := s.messages.look(id)
 		s.mu.Unlock()
 		if !ok {
-			return nil, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
+			return nil, false, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
 		}
 		if m.image != nil {
-			return youngText{bytes.NewReader(m.image[m.textAt:]), m.image}, nil
+			return youngText{bytes.NewReader(m.image[m.textAt:]), m.image}, m.edited, nil
 		}
 		f, err := s.openFile(id, m)
 		if err != nil {
-			return nil, fmt.Errorf("spool: message %d: %w", id, err)
+			return nil, false, fmt.Errorf("spool: message %d: %w", id, err)
 		}
 		if f != nil {
-			return text{io.NewSectionReader(f, int64(m.textAt), m.text), f}, nil
+			return text{io.NewSectionReader(f, int64(m.textAt), m.text), f}, m.edited, nil
 		}
 	}
 }

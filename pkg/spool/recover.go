@@ -419,6 +419,10 @@ func (fi *candidate) facts(f Found) Found {
 		case unknown && u.Must():
 			f.Hold = fmt.Sprintf("fact %d is of a newer version", l.number)
 		}
+		if filtered, ok := v.(fact.Filtered); ok && !filtered.Fits(fi.m.text) {
+			f.Hold = fmt.Sprintf("fact %d changes a longer text than this", l.number)
+		}
+		fi.m.edited = fi.m.edited || edits(v) != nil
 		if err == nil {
 			f.Facts = append(f.Facts, v)
 		}

@@ -29,7 +29,7 @@ type messages struct {
 
 // A rest is what is remembered of a message that rests.
 type rest struct {
-	textAt int32
+	textAt int32 // below 0: of an edited one, as ^textAt
 	facts  int32
 	text   uint32
 	tail   uint16 // how many sectors the file has behind the one in which the text ends
@@ -46,12 +46,19 @@ func (m *message) rest() (r rest, ok bool) {
 	if tail < 0 || tail%sector != 0 || tail/sector > math.MaxUint16 || m.text > math.MaxUint32 {
 		return r, false
 	}
-	return rest{m.textAt, m.facts, uint32(m.text), uint16(tail / sector), m.folder}, true
+	at := m.textAt
+	if m.edited {
+		at = ^at
+	}
+	return rest{at, m.facts, uint32(m.text), uint16(tail / sector), m.folder}, true
 }
 
 // message is what the message was before it rested.
 func (r rest) message() message {
 	m := message{textAt: r.textAt, facts: r.facts, text: int64(r.text), folder: r.folder}
+	if m.edited = r.textAt < 0; m.edited {
+		m.textAt = ^r.textAt
+	}
 	m.size = sectors(int64(m.textAt)+m.text) + int64(r.tail)*sector
 	return m
 }

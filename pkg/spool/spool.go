@@ -90,6 +90,7 @@ type message struct {
 	twice   bool   // it is being moved
 	draft   bool   // the file is still called .tmp
 	anew    bool   // a sync of the file has failed: never again into this one (F3)
+	edited  bool   // a fact says how the text is changed for who opens it
 }
 
 // A standing value, and the commit that said it.
@@ -229,7 +230,7 @@ func (r *reservation) say(a *act) (Number, error) {
 	} else if err := s.journal.Book(journal.Inside, len(payload)); err != nil {
 		return 0, err
 	}
-	n, err := s.append(kindFacts|kind, 0, payload)
+	n, err := s.append(journal.Entry{Kind: kindFacts | kind, Payload: [][]byte{payload}})
 	if err != nil {
 		return 0, err
 	}
@@ -237,9 +238,9 @@ func (r *reservation) say(a *act) (Number, error) {
 	return n, nil
 }
 
-// append puts a frame into the journal. The caller holds mu.
-func (s *Spool) append(kind journal.Kind, id mail.ID, payload ...[]byte) (Number, error) {
-	n, err := s.journal.Append(kind, uint64(id), payload...)
+// append puts frames into the journal, as one. The caller holds mu.
+func (s *Spool) append(all ...journal.Entry) (Number, error) {
+	n, err := s.journal.AppendAll(all...)
 	if err != nil {
 		return 0, err
 	}
