@@ -58,7 +58,11 @@ func parseReaction(a *Action) error {
 		value, _ := text.get(name)
 		for _, address := range addresses(value) {
 			n++
-			if _, err := mail.ParseAddress(address); err != nil && !strings.Contains(address, "^") {
+			to, err := mail.ParseAddress(address)
+			if err == nil && to.Domain == "" {
+				err = fmt.Errorf("%q has no domain", address)
+			}
+			if err != nil && !strings.Contains(address, "^") {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}

@@ -182,7 +182,7 @@ func (w *maker) forward() Made {
 	}
 	head := w.head(mailboxName{address: w.postmaster()}, "To: "+mailboxList(mailboxesOf(w.Addresses))+"\n",
 		w.subject("Fwd:"), "", "auto-generated", "Forward") +
-		"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"" + boundary + "\"\n\n" +
+		"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"" + boundary + "\"\nContent-Transfer-Encoding: " + inner + "\n\n" +
 		"--" + boundary + "\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: " + encoding + "\n\n" + body +
 		"\n--" + boundary + "\nContent-Type: message/rfc822\nContent-Transfer-Encoding: " + inner + "\nContent-Disposition: attachment\n\n"
 	return Made{Envelope: w.envelope(w.returnPath(), w.Addresses, 0), Before: []byte(head),
