@@ -13,22 +13,22 @@ type Kind uint8
 
 // The actions, by their names in the manual.
 const (
-	StopProcessing Kind = iota + 1 // no Rule behind this is applied
-	Discard                        // the message is dropped, and nobody is told
-	Reject                         // the message is refused, with Param as the reason, or a standard one
-	AddHeader                      // [Action.Edit]
-	TagSubject                     // [Action.Edit]
-	StoreIn                        // [Action.Make]; Mailbox and Addresses
-	RedirectTo                     // [Action.Make]; Addresses
-	ForwardTo                      // [Action.Make]; Addresses
-	MirrorTo                       // [Action.Make]; Addresses
-	ReplyWith                      // [Action.Make]
-	ReplyToAllWith                 // [Action.Make]
-	ReactWith                      // [Action.Make]
-	Execute                        // Command
-	ExternalFilter                 // Param is the name of the filter
-	WriteToLog                     // Param is the text
-	SkipAccountRules               // Rules of Accounts are not applied to this message
+	StopProcessing   Kind = iota + 1 // no Rule behind this is applied
+	Discard                          // the message is dropped, and nobody is told
+	Reject                           // the message is refused, with Param as the reason, or a standard one
+	AddHeader                        // [Action.Edit]
+	TagSubject                       // [Action.Edit]
+	StoreIn                          // [Action.Make]; Mailbox and Addresses
+	RedirectTo                       // [Action.Make]; Addresses
+	ForwardTo                        // [Action.Make]; Addresses
+	MirrorTo                         // [Action.Make]; Addresses
+	ReplyWith                        // [Action.Make]
+	ReplyToAllWith                   // [Action.Make]
+	ReactWith                        // [Action.Make]
+	Execute                          // Command
+	ExternalFilter                   // Param is the name of the filter
+	WriteToLog                       // Param is the text
+	SkipAccountRules                 // Rules of Accounts are not applied to this message
 )
 
 // String is the name of the action in the manual.

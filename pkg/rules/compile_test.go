@@ -80,7 +80,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{action("Store in", "~a/b"), `"a" has no domain`},
 		{action("Store in", "~a@b/c#d"), `neither # nor`},
 		{action("Store in", "~a@b/../c"), `is no name of a mailbox`},
-		{action("Store in", "~a@b/" + strings.Repeat("x", 64)), `more than 63 bytes together`},
+		{action("Store in", "~a@b/"+strings.Repeat("x", 64)), `more than 63 bytes together`},
 		{action("Execute", "[FILE]"), `no program`},
 		{action("Execute", "[LOUD] /bin/x"), `there is no flag [LOUD]; there are [FILE], [RETPATH], [RCPT] and [STDERR]`},
 		{action("Execute", "[FILE /bin/x"), `has no closing bracket`},

@@ -115,7 +115,7 @@ func (c *condition) show(shown *view) string {
 func (c *condition) shownLines(lines []string) (all []string) {
 	for _, line := range lines {
 		if c.pictures.match(fold(line)) {
-			all = append(all, line)
+			all = append(all, strings.Replace(line, ":", ": ", 1))
 		}
 	}
 	name, _, ok := strings.Cut(c.pictures.first(), ":")
@@ -124,7 +124,7 @@ func (c *condition) shownLines(lines []string) (all []string) {
 	}
 	for _, line := range lines {
 		if n, _, _ := strings.Cut(line, ":"); strings.EqualFold(n, name) {
-			all = append(all, line)
+			all = append(all, strings.Replace(line, ":", ": ", 1))
 		}
 	}
 	return all

@@ -57,7 +57,7 @@ func (p *Priority) UnmarshalText(text []byte) error {
 
 // Limits of what a File may have.
 const (
-	maxName      = 200     // bytes of the name of a Rule
+	maxName      = 200      // bytes of the name of a Rule
 	maxParameter = 64 << 10 // bytes of a parameter
 )
 
@@ -78,10 +78,10 @@ func (f *File) Validate() error {
 }
 
 // Compile makes server-wide Rules of a file. Its error says everything that is wrong, as
-// [File.Validate] does.
+// [File.Validate] does. The file must not be changed afterwards.
 func Compile(f *File) (*Set, error) {
 	c := newCompiler(ServerWide, f)
-	s := &Set{rules: make([]rule, 0, len(f.Rules))}
+	s := &Set{file: f, rules: make([]rule, 0, len(f.Rules))}
 	seen := map[string]int{}
 	for i := range f.Rules {
 		r := &f.Rules[i]

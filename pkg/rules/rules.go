@@ -38,6 +38,7 @@ type Message struct {
 
 // A Set is compiled Rules. It is safe for concurrent use.
 type Set struct {
+	file  *File
 	rules []rule // all, in the order in which they apply; the inactive ones are last
 	views sync.Pool
 }
@@ -64,6 +65,14 @@ func (s *Set) Rules() []Rule {
 		all[i] = s.rules[i].Rule
 	}
 	return all
+}
+
+// File is what the Set was made of; it must not be changed.
+func (s *Set) File() *File {
+	if s == nil {
+		return &File{}
+	}
+	return s.file
 }
 
 // Filters are the names that active Rules give to ExternalFilter, each once, in the

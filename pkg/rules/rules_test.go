@@ -285,7 +285,7 @@ func TestExplainShowsWhatWasSeen(t *testing.T) {
 		{"plain", []string{"'From' Name", "is", "x"}, "Smith, Ann"},
 		{"plain", []string{"Each To or Cc", "is", "x"}, "bob@example.com, eve@example.com, carl@example.com, dan@example.net"},
 		{"utf8", []string{"Subject", "is", "x"}, "Привет, мир"},
-		{"plain", []string{"Header Field", "is", "x-spam: no"}, "X-Spam:YES, score=9.1"},
+		{"plain", []string{"Header Field", "is", "x-spam: no"}, "X-Spam: YES, score=9.1"},
 		{"plain", []string{"Header Field", "is", "x-none: no"}, ""},
 		{"plain", []string{"Any Route", "is", "x"}, "LOCAL(bob@example.com)bob@example.com, SMTP(example.net)dan@example.net"},
 		{"list", []string{"Human Generated"}, "it has List-Id"},
