@@ -39,6 +39,7 @@ type Server struct {
 	Ready     time.Time
 	State     func() string // running, stopping
 	Health    func() Health
+	Rules     Rules
 }
 
 // Mux returns what serves all requests; faults go to log.
@@ -64,6 +65,10 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.HandleRows(m, control.TrashList, s.trashList)
 	control.Handle(m, control.TrashRestore, s.trashRestore)
 	control.Handle(m, control.TrashPurge, s.trashPurge)
+	control.HandleRows(m, control.RulesList, s.rulesList)
+	control.Handle(m, control.RulesShow, s.rulesShow)
+	control.Handle(m, control.RulesTest, s.rulesTest)
+	control.Handle(m, control.RulesImport, s.rulesImport)
 	control.HandleLasting(m, control.LogTail, s.logTail)
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)

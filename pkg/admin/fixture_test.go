@@ -33,18 +33,19 @@ import (
 // A house is a daemon as far as the requests reach: a kernel over a spool, a directory
 // and a log, served at a socket.
 type house struct {
-	client *control.Client
-	socket string
-	base   string
-	spool  *spool.Spool
-	kernel *kernel.Kernel
-	log    *serverlog.Log
-	stats  stats.Set
-	state  string
-	health admin.Health
-	hands  *hands
-	read   chan struct{} // closed: the Queue is read
-	unread atomic.Int32  // messages that are not
+	client   *control.Client
+	socket   string
+	base     string
+	spool    *spool.Spool
+	kernel   *kernel.Kernel
+	log      *serverlog.Log
+	stats    stats.Set
+	state    string
+	replaced string // Rules that were put live
+	health   admin.Health
+	hands    *hands
+	read     chan struct{} // closed: the Queue is read
+	unread   atomic.Int32  // messages that are not
 }
 
 // hands is a module that holds each message in its hand until it is let go, then
@@ -125,7 +126,7 @@ func (h *house) begin(t *testing.T, fsys disk.FS) {
 	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Facts: h.spool.Facts, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
-		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route,
+		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Rules: h.ruled(),
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 }

@@ -43,6 +43,7 @@ type daemon struct {
 	holds    []control.HoldRow
 	freed    []control.HoldAct
 	deeds
+	ruled
 }
 
 // full is a daemon with three queues.
@@ -86,6 +87,7 @@ func full() *daemon {
 				Where: `queue == "example.com"`, Reason: hostile},
 		},
 		deeds: fullDeeds(),
+		ruled: fullRules(),
 	}
 }
 
@@ -153,6 +155,7 @@ func (d *daemon) mux() *control.Mux {
 		})
 	d.handleRest(m)
 	d.handleDeeds(m)
+	d.handleRules(m)
 	return m
 }
 

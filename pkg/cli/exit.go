@@ -58,7 +58,8 @@ func missing(err error) bool {
 	}
 	switch e.Kind {
 	case control.KindNoSuchQueue, control.KindNoSuchMessage, control.KindNoSuchAccount,
-		control.KindNoSuchDomain, control.KindNoSuchElement, control.KindNoSuchHold, control.KindNoSuchBatch:
+		control.KindNoSuchDomain, control.KindNoSuchElement, control.KindNoSuchHold, control.KindNoSuchBatch,
+		control.KindNoSuchRule:
 		return true
 	}
 	return false

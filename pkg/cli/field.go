@@ -109,6 +109,12 @@ func plain(f field, row reflect.Value) string {
 	switch v := v.Interface().(type) {
 	case time.Time:
 		return v.Format(time.RFC3339Nano)
+	case [][]string, []control.ConditionTest:
+		b, err := encode(v)
+		if err != nil {
+			return safe(fmt.Sprint(v))
+		}
+		return string(b)
 	case control.Seconds:
 		b, _ := v.MarshalJSON() // digits; never an error
 		return string(b)

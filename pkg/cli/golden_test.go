@@ -42,7 +42,8 @@ func golden(t *testing.T, name string, got result, args []string) {
 func TestEveryFormOfOutput(t *testing.T) {
 	base := full().serve(t)
 	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
-		"queue explain SMTP example.com", "queue shape", "trash list", "message trace 4711"} {
+		"queue explain SMTP example.com", "queue shape", "trash list", "message trace 4711",
+		"rules list", "rules show spam", "rules test --message testdata/rules.eml"} {
 		for _, form := range formats() {
 			args := append(strings.Fields(what), "-o", form)
 			name := strings.Join(strings.Fields(what)[:2], "-") + "-" + form
@@ -59,6 +60,7 @@ func TestEveryFormOfOutput(t *testing.T) {
 		"log-tail-jsonl": "log tail -o jsonl",
 		"account-list":   "account list",
 		"stat":           "stat",
+		"rules-import":   "rules import testdata/Rules.settings",
 		"stat-listeners": "stat --listeners -o json",
 
 		"queue-explain-schedule":     "queue explain SMTP example.com --schedule",
@@ -77,7 +79,7 @@ func TestEveryFormOfOutput(t *testing.T) {
 func TestOnATerminalTheTableFits(t *testing.T) {
 	base := full().serve(t)
 	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
-		"queue shape", "trash list", "hold list"} {
+		"queue shape", "trash list", "hold list", "rules list"} {
 		args := strings.Fields(what)
 		name := strings.Join(args[:2], "-") + "-terminal"
 		t.Run(name, func(t *testing.T) {

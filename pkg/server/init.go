@@ -11,6 +11,7 @@ import (
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
 	"cgq/pkg/mail"
+	"cgq/pkg/rules"
 	"cgq/pkg/settings"
 )
 
@@ -23,6 +24,7 @@ func initialize(base string, out io.Writer, set func(*config)) error {
 			c.General.MainDomain, c.Local.Domains = name, []string{name}
 		}
 	}
+	c.Rules = rules.Example()
 	set(c)
 	for _, s := range c.sections() {
 		if v, ok := s.Value.(settings.Validator); ok {

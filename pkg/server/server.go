@@ -41,10 +41,13 @@ const grace = 30 * time.Second
 
 // A server is everything that runs.
 type server struct {
-	base    string
-	fs      *storage
-	damage  atomic.Int64 // things that a start could not believe
-	config  atomic.Pointer[config]
+	base   string
+	fs     *storage
+	damage atomic.Int64 // things that a start could not believe
+	config atomic.Pointer[config]
+
+	reloading sync.Mutex // who reads the settings anew
+
 	smtp    atomic.Pointer[smtp.Settings]
 	enqueue atomic.Pointer[enqueuer.Settings]
 
@@ -208,7 +211,8 @@ func (s *server) assemble() {
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
 		Audit: s.audit.Logger("AUDIT"), Route: rerouted(routes), Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
-		State: func() string { return s.state.Load().(string) }, Health: s.health}
+		State: func() string { return s.state.Load().(string) }, Health: s.health,
+		Rules: admin.Rules{Live: s.liveRules, Route: routeText(routes), Client: s.isClient, Replace: s.replaceRules}}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }
 
@@ -319,10 +323,18 @@ func (s *server) ready(errOut io.Writer) {
 // reload reads the settings again; if anything is wrong with them, all stay as
 // they are.
 func (s *server) reload() {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if err := s.reread(); err != nil {
+		s.system.Error("settings not reread, the old ones stay: " + err.Error())
+	}
+}
+
+// reread is reload for who has the lock; its error changes nothing.
+func (s *server) reread() error {
 	c, err := load(s.fs)
 	if err != nil {
-		s.system.Error("settings not reread, the old ones stay: " + err.Error())
-		return
+		return err
 	}
 	later := c.later(s.config.Load())
 	s.use(c)
@@ -330,6 +342,7 @@ func (s *server) reload() {
 	for _, key := range later {
 		s.system.Warn(key + " takes effect at the next start")
 	}
+	return nil
 }
 
 // close gives back what build took.

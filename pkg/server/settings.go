@@ -18,6 +18,7 @@ import (
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
+	"cgq/pkg/rules"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 	"cgq/pkg/spool"
@@ -170,9 +171,11 @@ type config struct {
 	Queue   Queue
 	SMTP    smtp.Settings
 	Local   local.Settings
+	Rules   rules.File
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
+	rules   *rules.Set
 }
 
 func defaults() *config {
@@ -188,7 +191,7 @@ func defaults() *config {
 
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
-		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}}
+		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
@@ -204,6 +207,11 @@ func load(fsys disk.FS) (*config, error) {
 		}
 		c.clients = append(c.clients, p)
 	}
+	set, err := rules.Compile(&c.Rules)
+	if err != nil {
+		return nil, err // Validate has seen it
+	}
+	c.rules = set
 	c.plans = map[string]kernel.Plan{
 		"SMTP":  plan(c.SMTP.Send.Channels, c.SMTP.Send.QueueChannels, c.SMTP.Send.Retry, c.SMTP.Send.Expire),
 		"LOCAL": plan(c.Local.Channels, c.Local.QueueChannels, c.Local.Retry, c.Local.Expire),

@@ -16,12 +16,15 @@ type checker struct {
 	file   string
 	lines  map[string]int // where each key stands
 	found  Problems
+
+	tables map[string]int // how many there are of each array
+	in     string         // the table of an array that we are in, as rule[2]; empty: none
 }
 
 // check returns every key that the value has no place for and every value that
 // does not fit, and where each key stands. Syntax is left to the decoder.
 func check(file string, text []byte, value any) (Problems, map[string]int) {
-	c := &checker{file: file, lines: map[string]int{}}
+	c := &checker{file: file, lines: map[string]int{}, tables: map[string]int{}}
 	c.parser.Reset(text)
 	root := reflect.TypeOf(value).Elem()
 	table, in := []string(nil), root // in: the type of the table that we are in; nil: unknown
@@ -29,6 +32,7 @@ func check(file string, text []byte, value any) (Problems, map[string]int) {
 		switch e := c.parser.Expression(); e.Kind {
 		case unstable.Table, unstable.ArrayTable:
 			table, in = c.find(nil, root, e)
+			c.enter(table, e)
 			if in != nil {
 				in = c.tableType(table, in, e)
 			}
@@ -42,6 +46,17 @@ func check(file string, text []byte, value any) (Problems, map[string]int) {
 		return nil, nil //nolint:nilerr // the decoder says it better
 	}
 	return c.found, c.lines
+}
+
+// enter notes that the header e begins the table of a key.
+func (c *checker) enter(key []string, e *unstable.Node) {
+	if c.in = ""; e.Kind != unstable.ArrayTable {
+		return
+	}
+	name := dotted(key)
+	c.tables[name]++
+	c.in = fmt.Sprintf("%s[%d]", name, c.tables[name])
+	c.lines[c.in] = c.line(e)
 }
 
 // tableType returns the type of the keys below the header e, or nil with a problem.
@@ -97,6 +112,9 @@ func (c *checker) find(table []string, t reflect.Type, e *unstable.Node) ([]stri
 
 func (c *checker) keyValue(table []string, t reflect.Type, e *unstable.Node) {
 	key, t := c.find(table, t, e)
+	if c.in != "" && len(key) > len(table) {
+		c.lines[c.in+"."+dotted(key[len(table):])] = c.line(e)
+	}
 	if t != nil {
 		c.value(key, t, e, e.Value())
 	}

@@ -37,8 +37,13 @@ type Section struct {
 
 // A Validator is a section that knows more about its values than their types say.
 // The text of an error is the key, with those of the tables around it, and what is wrong:
-// "receive.channels: 0 is not in 1 to 1000". Several are joined by [errors.Join].
+// "receive.channels: 0 is not in 1 to 1000". In an array of tables the key has the number
+// of its table, from 1: "rule[2].name: is empty". Several are joined by [errors.Join].
 type Validator interface{ Validate() error }
+
+// A Documenter is a section that writes its own file: one whose values are not a list of
+// keys, such as an array of tables.
+type Documenter interface{ Document() (string, error) }
 
 // A Problem is one thing in the settings that has to be corrected.
 type Problem struct {
@@ -118,6 +123,22 @@ func load(fsys disk.FS, file string, value any) Problems {
 	if err != nil {
 		return Problems{{File: file, Why: err.Error()}}
 	}
+	return decode(file, text, value)
+}
+
+// Decode reads the text of one section over its value. The file is what problems are
+// said to be in. Its error is [Problems].
+func Decode(file string, text []byte, value any) error {
+	if len(text) > maxFile {
+		return Problems{{File: file, Why: fmt.Sprintf("longer than %d bytes", maxFile)}}
+	}
+	if found := decode(file, text, value); len(found) > 0 {
+		return found
+	}
+	return nil
+}
+
+func decode(file string, text []byte, value any) Problems {
 	found, lines := check(file, text, value)
 	if len(found) > 0 {
 		return found

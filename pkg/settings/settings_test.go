@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"cgq/pkg/disk"
+	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/settings"
 )
 
@@ -272,5 +273,34 @@ func TestLongCommentIsBroken(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(dir, "Settings", "long.toml"))
 	if err != nil || !strings.HasSuffix(string(text), want) {
 		t.Errorf("long.toml is %q, %v; want it to end in %q", text, err, want)
+	}
+}
+
+// Replace keeps what was there, and makes what was not.
+func TestReplace(t *testing.T) {
+	fsys := crashdisk.New(-1)
+	if err := fsys.Mkdir("S"); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"", "text 0", "text 1"} {
+		if err := settings.Replace(fsys, "S", "rules", fmt.Sprint("text ", i)); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{"S/rules.toml": fmt.Sprint("text ", i), "S/rules.toml.old": want} {
+			f, err := fsys.Open(name)
+			if want == "" && name == "S/rules.toml.old" {
+				if err == nil {
+					t.Error("there was no old one")
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, len(text))
+			if err := disk.ReadFull(f, b, 0); err != nil || string(b) != text {
+				t.Errorf("%s is %q, %v, want %q", name, b, err, text)
+			}
+		}
 	}
 }

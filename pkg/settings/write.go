@@ -2,7 +2,9 @@ package settings
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"reflect"
 	"slices"
@@ -48,6 +50,27 @@ func WriteDefaults(fsys disk.FS, dir string, sections ...Section) error {
 	return nil
 }
 
+// Replace gives the file of a section another text, durably, and keeps the one that was
+// there as .toml.old, in place of an older one. At any time, and after power loss, the
+// section has a file, the old one or the new one. The text is the caller's affair.
+func Replace(fsys disk.FS, dir, name, text string) error {
+	file := path.Join(dir, name+suffix)
+	old, err := read(fsys, file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("settings: keep the old %s: %w", file, err)
+	default:
+		if err := publish(fsys, file+".old", string(old)); err != nil {
+			return fmt.Errorf("settings: keep the old %s: %w", file, err)
+		}
+	}
+	if err := publish(fsys, file, text); err != nil {
+		return fmt.Errorf("settings: write %s: %w", file, err)
+	}
+	return nil
+}
+
 func publish(fsys disk.FS, name, text string) error {
 	tmp := name + ".tmp"
 	f, err := fsys.Create(tmp)
@@ -66,6 +89,9 @@ func publish(fsys disk.FS, name, text string) error {
 
 // document is the file of a section.
 func document(s Section) (string, error) {
+	if d, ok := s.Value.(Documenter); ok {
+		return d.Document()
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, fileHead, s.Name)
 	err := writeTable(&b, nil, reflect.ValueOf(s.Value).Elem())
