@@ -3,6 +3,7 @@ package rules
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestWhatIsWrongIsSaid(t *testing.T) {
@@ -162,6 +163,28 @@ func TestHostileTextTakesLinearTime(t *testing.T) {
 	text := strings.Repeat("a", 1<<20)
 	if p.match(text) {
 		t.Error("there is no b")
+	}
+}
+
+// Headers that are made to be slow to read.
+func TestHostileHeadersTakeLinearTime(t *testing.T) {
+	conditions := [][]string{{"From", "is not", "*a*b*c"}, {"Each To or Cc", "not in", "*a*b*,#Friends"}, {"Subject", "is not", "*a*a*a*b"},
+		{"'From' Name", "is not", "x"}, {"Header Field", "is not", "*z*z*:*"}, {"Message-ID", "is not", "x*"}}
+	s := compile(t, oneRule(conditions, []string{"React with", "+To: a@b.example\nX-All: ^S ^N ^F ^I\n\n^S"}))
+	for _, part := range []string{"<", "(", "\"", "[", ",", ":", "\\", "=?a?q?", "=?utf-8?q?a?= ", "a@b,", "<a@b>", "(\"", "<\"[", "a\n "} {
+		text := strings.Repeat(part, (1<<18)/len(part))
+		m := eml(t, "plain")
+		m.Header = []byte("From: " + text + "\nTo: " + text + "\nSubject: " + text + "\nReferences: " + text + "\nMessage-ID: " + text + "\n\n")
+		began := time.Now()
+		for a := range s.Run(m) {
+			if _, err := a.Make(m, "example.com", "1"); err != nil {
+				t.Errorf("%q: %v", part, err)
+			}
+		}
+		s.Explain(m)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%q took %v", part, took)
+		}
 	}
 }
 

@@ -95,6 +95,7 @@ func TestConditions(t *testing.T) {
 		{"jis", []string{"Subject", "is", "三〇*REPORT"}, true},
 		{"jis", []string{"Subject", "is", "三*report"}, true},
 		{"utf8", []string{"'From' Name", "is", "jörg müller"}, true},
+		{"mixed", []string{"Subject", "is", "*win*"}, true},
 		{"eight", []string{"Subject", "is", "gr*und*"}, true},
 		{"eight", []string{"From", "is", "joerg@example.org"}, true},
 		{"broken", []string{"Subject", "is", ""}, true},

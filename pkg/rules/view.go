@@ -2,6 +2,7 @@ package rules
 
 import (
 	"bytes"
+	"io"
 	"mime"
 	"strconv"
 	"strings"
@@ -18,6 +19,9 @@ const (
 	trusted, authenticated = "trusted", "authenticated"
 	encrypted, signed      = "encrypted", "signed"
 )
+
+// maxKept is how many bytes a view that rests has room for.
+const maxKept = 64 << 10
 
 // A view is one message as conditions see it: each value is made when the first
 // condition asks for it, and kept till the header changes.
@@ -51,6 +55,9 @@ func (v *view) begin(m *Message, shown bool) {
 func (v *view) forget() {
 	v.drop()
 	v.m, v.header = nil, nil
+	if cap(v.buf) > maxKept {
+		v.buf, v.fields, v.lines, v.list = nil, nil, nil, [subjects][]string{} // of an unusual message
+	}
 	clear(v.fields[:cap(v.fields)])
 	clear(v.lines[:cap(v.lines)])
 	for i := range v.list {
@@ -123,16 +130,24 @@ func (v *view) value(f *field) {
 	f.colon = bytes.IndexByte(v.buf[begin:], ':') + 1
 }
 
-// decode decodes encoded words (RFC 2047) in every charset that is known. The answer is
-// valid UTF-8.
+// decode decodes encoded words (RFC 2047) in every charset that is known; a word in
+// another hides no other. The answer is valid UTF-8.
 func decode(text string) string {
 	if strings.Contains(text, "=?") {
-		d := mime.WordDecoder{CharsetReader: charset.Reader}
+		d := mime.WordDecoder{CharsetReader: known}
 		if s, err := d.DecodeHeader(text); err == nil {
 			text = s
 		}
 	}
 	return strings.ToValidUTF8(text, string(utf8.RuneError))
+}
+
+// known reads a text in a charset, as it is when that is not known.
+func known(name string, text io.Reader) (io.Reader, error) {
+	if r, err := charset.Reader(name, text); err == nil {
+		return r, nil
+	}
+	return text, nil
 }
 
 func (v *view) fold(s string) string {

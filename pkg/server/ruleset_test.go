@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -93,7 +94,7 @@ func TestRulesAreReplaced(t *testing.T) {
 	}
 	write(t, filepath.Join(filepath.Dir(file), "log.toml"), "level = 9\n")
 	err := s.replaceRules(t.Context(), []byte("# none\n"))
-	if e, ok := err.(*control.Error); !ok || e.Kind != control.KindBadRequest || !strings.Contains(err.Error(), "log.toml") || s.liveRules().Empty() {
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Kind != control.KindBadRequest || !strings.Contains(err.Error(), "log.toml") || s.liveRules().Empty() {
 		t.Errorf("other settings are wrong: %v", err)
 	}
 }
