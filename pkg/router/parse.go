@@ -272,8 +272,8 @@ func parseDomain(s string) (pattern, error) {
 	plain := strings.Join(p, "x")
 	switch {
 	case mail.IsHop(plain):
-		if _, ok := mail.ParseHop(plain); !ok {
-			return nil, fmt.Errorf("%q names no host: write host._via, host.25._via, host:25, [192.0.2.1] or [IPv6:2001:db8::1]", s)
+		if _, ok := mail.ParseHop(plain); !ok || !(mail.Address{Domain: s}).ASCII() {
+			return nil, fmt.Errorf("%q names no host: write, in ASCII, host._via, host.25._via, host:25, [192.0.2.1] or [IPv6:2001:db8::1]", s)
 		}
 		return p, nil
 	case !isDomain(plain):

@@ -179,6 +179,7 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		{"a.test = ._via", "names no host"},
 		{"a.test = b:0", "names no host"},
 		{"a.test = b:99999", "names no host"},
+		{"a.test = почта.рф._via", "in ASCII"},
 		{"a.test = [x]", "names no host"},
 		{"a.test = [IPv6:192.0.2.1]", "names no host"},
 		{"*.a.test = *.*.test", "2 * right of the =, and 1 left"},
