@@ -101,7 +101,7 @@ func parseRecord(line string) (r record, err error) {
 	if line[0] != '<' && line[0] != '[' {
 		if word, after, ok := strings.Cut(rest, ":"); ok && !strings.ContainsAny(word, "=\"") {
 			if r.relay, ok = prefixes[lower(strings.TrimSpace(word))]; !ok {
-				return r, fmt.Errorf("no prefix %q: there are Relay:, NoRelay: and RelayAll:", word+":")
+				return r, fmt.Errorf("no prefix %q: Relay:, NoRelay: and RelayAll: are all there are", word+":")
 			}
 			rest = strings.TrimSpace(after)
 		}
@@ -273,7 +273,8 @@ func parseDomain(s string) (pattern, error) {
 	switch {
 	case mail.IsHop(plain):
 		if _, ok := mail.ParseHop(plain); !ok || !(mail.Address{Domain: s}).ASCII() {
-			return nil, fmt.Errorf("%q names no host: write, in ASCII, host._via, host.25._via, host:25, [192.0.2.1] or [IPv6:2001:db8::1]", s)
+			return nil, fmt.Errorf("%q names no host: write, in ASCII, host._via, host.25._via, host:25, [192.0.2.1] or "+
+				"[IPv6:2001:db8::1]", s)
 		}
 		return p, nil
 	case !isDomain(plain):

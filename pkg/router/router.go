@@ -168,7 +168,8 @@ func (r *Router) newWalk(a mail.Address, notes *steps) *walk {
 // and changes nothing is heard about relaying, and those below it are asked.
 func (w *walk) step() (again bool, err error) {
 	if w.at.Domain == "" && w.site.main != "" {
-		return w.move(Step{Record: "what has no domain is of the main domain"}, mail.Address{Local: w.at.Local, Domain: w.site.main})
+		return w.move(Step{Record: "what has no domain is of the main domain"},
+			mail.Address{Local: w.at.Local, Domain: w.site.main})
 	}
 	for line := 0; ; {
 		m := w.table.find(w.at, w.site, line)
@@ -223,7 +224,7 @@ func (r *Router) ask(ctx context.Context, w *walk, rewritten bool) (Route, error
 			case err != nil:
 				return Route{}, fmt.Errorf("route <%s>: %s: %w", w.at, m.Name(), err)
 			}
-			w.notes.add(Step{Record: attempts[attempt] + " attempt", Before: w.at, After: to.Address, Module: m.Name(), Attempt: attempt})
+			w.notes.add(Step{Record: attempts[attempt], Before: w.at, After: to.Address, Module: m.Name(), Attempt: attempt})
 			if rewritten && !sound(to.Address) {
 				return Route{}, module.Reject(5, 1, 3, "what the address is rewritten to is no address")
 			}
@@ -234,7 +235,7 @@ func (r *Router) ask(ctx context.Context, w *walk, rewritten bool) (Route, error
 	return Route{}, module.Reject(5, 1, 2, "no module takes this address")
 }
 
-var attempts = [...]string{1: "first", 2: "final"}
+var attempts = [...]string{1: "first attempt", 2: "final attempt"}
 
 // sound reports whether an address can be read where it was written, as in the journal.
 func sound(a mail.Address) bool {
