@@ -14,6 +14,7 @@ import (
 	"cgq/pkg/fact"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
+	"cgq/pkg/router"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/spool"
 	"cgq/pkg/stats"
@@ -29,6 +30,7 @@ type Server struct {
 	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
 	Facts     func(mail.ID) ([]fact.Fact, error)       // what has happened to it
 	Route     kernel.Where
+	Router    *router.Router
 	Pace      func() kernel.Pace
 	Backup    func(context.Context, io.Writer) (spool.Archived, error)
 	Listeners func() []control.Listener
@@ -73,6 +75,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)
 	control.Handle(m, control.AccountDelete, s.accountDelete)
+	control.Handle(m, control.Route, s.route)
 	control.HandleRows(m, control.Stat, s.stat)
 	control.HandleRows(m, control.Listeners, s.listeners)
 	control.HandleRows(m, control.Check, s.check)

@@ -25,6 +25,7 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
+	"cgq/pkg/router"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/spool"
 	"cgq/pkg/stats"
@@ -80,6 +81,30 @@ func (*house) route(_ context.Context, a mail.Address) (queue.Key, mail.Address,
 	return queue.Key{Module: "SMTP", Queue: "new.example"}, a, nil
 }
 
+// post takes what is for its host, and of the others nothing.
+type post struct{ hands }
+
+func (*post) Claim(_ context.Context, a mail.Address, final bool) (module.Route, error) {
+	switch {
+	case a.Domain == "broken.example":
+		return module.Route{}, errors.New("no disk")
+	case !final:
+		return module.Route{}, module.ErrNotMine
+	}
+	return module.Route{Queue: a.Domain, Address: a, Relay: true}, nil
+}
+
+func routes(t *testing.T) *router.Router {
+	t.Helper()
+	table, err := router.Parse("router.txt", []byte("old.example = new.example\n<ann> = ann@away.example\n<bait> = SPAMTRAP\nbad.example = ERROR\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := router.New(func() string { return "a.example" }, nil, new(post))
+	r.Use(table)
+	return r
+}
+
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h, fsys := empty(t)
@@ -126,7 +151,7 @@ func (h *house) begin(t *testing.T, fsys disk.FS) {
 	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Facts: h.spool.Facts, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
-		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Rules: h.ruled(),
+		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 }

@@ -116,6 +116,9 @@ func (d *daemon) handleDeeds(m *control.Mux) {
 			}
 			return d.explained, d.err
 		})
+	control.Handle(m, control.Route, func(_ context.Context, _ control.Actor, in control.RouteQuery) (control.Routing, error) {
+		return routing(in), d.err
+	})
 	control.HandleRows(m, control.MessageTrace, func(_ context.Context, _ control.Actor, in control.MessageID) iter.Seq2[control.TraceRow, error] {
 		d.traced = in.ID
 		return stream(d.life, errors.Join(d.err, d.untold))

@@ -28,6 +28,7 @@ var (
 	errEmpty        = errors.New("nothing matches")
 	errPartly       = errors.New("partly done") // the counts are on stdout
 	errNotConfirmed = errors.New("not confirmed")
+	errRefused      = errors.New("refused") // why is on stdout
 )
 
 // A usageError is a command line that cannot be understood.
@@ -117,7 +118,7 @@ func (a *app) explain(err error) string {
 func (a *app) explainLine(err error) string {
 	usage, isUsage := errors.AsType[*usageError](err)
 	switch {
-	case err == nil, errors.Is(err, errPartly):
+	case err == nil, errors.Is(err, errPartly), errors.Is(err, errRefused):
 		return ""
 	case isUsage:
 		return usage.text

@@ -181,6 +181,7 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 			"attempts,delayed_till,last_error,subject",
 		"message show 4711": "recipient,module,queue,status,retry_in,attempts,last_error",
 		"account list":      "address",
+		"route sales":       "address,module,queue,to,relay,refused",
 		"hold list":         "name,id,messages,recipients,since,until,by,lasts,where,reason",
 		"trash list":        "act,at,by,text,messages,recipients,bytes,purged_at",
 		"stat":              "name,value",

@@ -65,6 +65,9 @@ var (
 	AccountDelete = Call[AccountAct, Outcome]{"account/delete", Settings,
 		"deletes a local Account with the mail in it; counts Accounts and stored messages"}
 
+	Route = Call[RouteQuery, Routing]{"route", Monitor,
+		"what the Router makes of an address, step by step; nothing is asked of another host"}
+
 	Stat = Stream[StatQuery, Element]{"stat", Monitor,
 		"statistics elements, sorted by name; all when no name is given"}
 	Listeners = Stream[Nothing, Listener]{"stat/listeners", Monitor,

@@ -282,6 +282,17 @@ func syncUp(fsys disk.FS, dir string) error {
 func (d *Directory) Repair(a Account) error {
 	d.change.Lock()
 	defer d.change.Unlock()
+	if err := d.still(a); err != nil {
+		return err
+	}
+	if err := d.furnish(a); err != nil {
+		return fmt.Errorf("account %s: repair: %w", a, err)
+	}
+	return nil
+}
+
+// still returns ErrNoAccount if the Account is gone. It needs change.
+func (d *Directory) still(a Account) error {
 	is, err := isDir(d.fs, a.dir())
 	switch {
 	case err != nil:
@@ -289,9 +300,6 @@ func (d *Directory) Repair(a Account) error {
 	case !is:
 		d.forget(a)
 		return ErrNoAccount
-	}
-	if err := d.furnish(a); err != nil {
-		return fmt.Errorf("account %s: repair: %w", a, err)
 	}
 	return nil
 }

@@ -49,6 +49,15 @@ func address(t *testing.T, s string) mail.Address {
 	return a
 }
 
+func table(t testing.TB, text string) *Table {
+	t.Helper()
+	tab, err := Parse("router.txt", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tab
+}
+
 func TestRoute(t *testing.T) {
 	var asked []string
 	local := claimer{name: "LOCAL", own: "main.example", asked: &asked}
@@ -139,10 +148,7 @@ func TestRefusalsAreRejectionsAndFaultsAreNot(t *testing.T) {
 func TestRewritingEnds(t *testing.T) {
 	var asked []string
 	r := New(func() string { return "m" }, nil, claimer{name: "LOCAL", own: "c", asked: &asked})
-	r.rewrite = append(r.rewrite, func(a mail.Address) (mail.Address, bool) {
-		next := map[string]string{"a": "b", "b": "a", "old": "c", "gone": "NULL"}[a.Domain]
-		return mail.Address{Local: a.Local, Domain: next}, next != ""
-	})
+	r.Use(table(t, "a = b\nb = a\nold = c\ngone = NULL\n"))
 	for _, tt := range []struct{ address, want string }{
 		{"x@old", "LOCAL(x)x@c"},
 		{"x@gone", "SYSTEM(NULL)x@NULL"},

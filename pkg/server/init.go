@@ -44,6 +44,9 @@ func initialize(base string, out io.Writer, set func(*config)) error {
 	if err := settings.WriteDefaults(fsys, settingsDir, c.sections()...); err != nil {
 		return err
 	}
+	if err := writeRouter(fsys); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Join(settingsDir, routerFile), err)
+	}
 	// RFC 5321 §4.5.1: there is always a postmaster.
 	d := directory.New(fsys, func() []string { return c.Local.Domains })
 	for _, domain := range c.Local.Domains {

@@ -56,6 +56,7 @@ type server struct {
 	system    *slog.Logger   // tag SYSTEM
 	stats     stats.Set
 	directory *directory.Directory
+	router    *router.Router
 	spool     *spool.Spool
 	kernel    *kernel.Kernel
 	enqueuer  *enqueuer.Enqueuer
@@ -172,6 +173,9 @@ func (s *server) use(c *config) {
 	if s.kernel != nil {
 		s.tune(c)
 	}
+	if s.router != nil {
+		s.router.Use(c.router)
+	}
 }
 
 // tune gives kernel and spool their settings.
@@ -201,18 +205,20 @@ func (s *server) assemble() {
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
 	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog}, modules...)
 	s.tune(c)
-	routes := router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
-	s.enqueuer = enqueuer.New(s.spool, routes, s.kernel, &s.enqueue,
+	s.router = router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
+	s.router.SetLocal(s.directory.IsLocal)
+	s.router.Use(c.router)
+	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
-		Audit: s.audit.Logger("AUDIT"), Route: rerouted(routes), Pace: s.pace,
+		Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health,
-		Rules: admin.Rules{Live: s.liveRules, Route: routeText(routes), Client: s.isClient, Replace: s.replaceRules}}
+		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.isClient, Replace: s.replaceRules}}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }
 

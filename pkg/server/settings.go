@@ -18,6 +18,7 @@ import (
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
+	"cgq/pkg/router"
 	"cgq/pkg/rules"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
@@ -176,6 +177,7 @@ type config struct {
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
 	rules   *rules.Set
+	router  *router.Table
 }
 
 func defaults() *config {
@@ -197,9 +199,11 @@ func (c *config) sections() []settings.Section {
 // load reads all settings, or says everything that is wrong with them.
 func load(fsys disk.FS) (*config, error) {
 	c := defaults()
-	if err := settings.Load(fsys, settingsDir, c.sections()...); err != nil {
+	table, wrong := loadRouter(fsys)
+	if err := also(settings.Load(fsys, settingsDir, c.sections()...), wrong); err != nil {
 		return nil, err
 	}
+	c.router = table
 	for _, s := range c.General.Clients {
 		p, err := parsePrefix(s)
 		if err != nil {

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"syscall"
 
-	"cgq/pkg/directory"
 	"cgq/pkg/disk"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
@@ -21,13 +20,13 @@ import (
 
 // A delivery is that of one message to one recipient.
 type delivery struct {
-	fs   disk.FS
-	acct directory.Account
-	name string // in the Maildir
-	t    *module.Transfer
-	to   module.Recipient
-	text io.ReadSeeker
-	left *leftovers
+	fs      disk.FS
+	maildir string // or a folder in one
+	name    string // in it
+	t       *module.Transfer
+	to      module.Recipient
+	text    io.ReadSeeker
+	left    *leftovers
 
 	size  int64 // of the text that was stored
 	found bool  // it was there already
@@ -79,7 +78,7 @@ func (d *delivery) store() error {
 	return err
 }
 
-func (d *delivery) path(dir string) string { return path.Join(d.acct.Maildir(), dir, d.name) }
+func (d *delivery) path(dir string) string { return path.Join(d.maildir, dir, d.name) }
 
 // publish links the synced file into new, never over another (SPOOL L7).
 func (d *delivery) publish(tmp string) error {
@@ -98,7 +97,7 @@ func (d *delivery) publish(tmp string) error {
 // sync makes the name in new or cur durable. If that fails, a later sync proves nothing,
 // so the name goes, and the next attempt begins with a new one.
 func (d *delivery) sync(dir string) error {
-	err := d.fs.SyncDir(path.Join(d.acct.Maildir(), dir))
+	err := d.fs.SyncDir(path.Join(d.maildir, dir))
 	if err != nil && dir == "new" {
 		_ = d.fs.Remove(d.path(dir))
 	}
@@ -110,7 +109,7 @@ func (d *delivery) sync(dir string) error {
 // process may have died before the directory was synced.
 func (d *delivery) find() (bool, error) {
 	for _, dir := range []string{"new", "cur"} {
-		names, err := d.fs.List(path.Join(d.acct.Maildir(), dir))
+		names, err := d.fs.List(path.Join(d.maildir, dir))
 		if err != nil {
 			return false, err
 		}

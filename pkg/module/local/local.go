@@ -48,29 +48,74 @@ func (m *Module) Name() string { return "LOCAL" }
 
 const postmaster = "postmaster"
 
-// Claim implements [module.Module]: addresses of local domains are its own, and so is
-// the bare postmaster (RFC 5321 §4.5.1). The queue is the Account.
+// Claim implements [module.Module]: addresses of local domains are its own, and so are
+// the bare postmaster (RFC 5321 §4.5.1) and what is for name.local, an Account of the main
+// domain whatever the local part is (chapter: Router). The queue is the Account.
 func (m *Module) Claim(_ context.Context, a mail.Address, _ bool) (module.Route, error) {
 	isPostmaster := strings.EqualFold(a.Local, postmaster)
 	if a.Domain == "" && isPostmaster {
 		a.Domain = m.mainDomain()
 	}
-	if !m.dir.IsLocal(a.Domain) {
+	var acct directory.Account
+	var err error
+	name, unified := unified(a.Domain)
+	switch {
+	case m.dir.IsLocal(a.Domain):
+		if acct, err = m.find(a); errors.Is(err, directory.ErrNoAccount) && isPostmaster {
+			a.Domain = m.mainDomain()
+			acct, err = m.dir.Find(a)
+		}
+	case unified:
+		acct, err = m.dir.Find(mail.Address{Local: name, Domain: m.mainDomain()})
+	default:
 		return module.Route{}, module.ErrNotMine
-	}
-	acct, err := m.dir.Find(a)
-	if errors.Is(err, directory.ErrNoAccount) && isPostmaster {
-		a.Domain = m.mainDomain()
-		acct, err = m.dir.Find(a)
 	}
 	switch {
 	case errors.Is(err, directory.ErrNoAccount):
 		return module.Route{}, &module.Rejection{Result: unknown}
+	case errors.Is(err, directory.ErrFolder):
+		return module.Route{}, &module.Rejection{Result: noMailbox}
 	case err != nil:
 		return module.Route{}, fmt.Errorf("local: %w", err)
 	}
 	return module.Route{Queue: acct.String(), Address: a.Fold()}, nil
 }
+
+// unified is the name of the Account that a domain stands for.
+func unified(domain string) (name string, ok bool) {
+	const suffix = ".local"
+	n := len(domain) - len(suffix)
+	if n <= 0 || !strings.EqualFold(domain[n:], suffix) {
+		return "", false
+	}
+	return domain[:n], true
+}
+
+// find returns the Account of an address of a local domain: the one of that name, else,
+// of mailbox#account, the one behind the # (chapter: direct mailbox addressing).
+func (m *Module) find(a mail.Address) (directory.Account, error) {
+	acct, err := m.dir.Find(a)
+	folder, name, direct := strings.Cut(a.Local, "#")
+	if !direct || !errors.Is(err, directory.ErrNoAccount) {
+		return acct, err
+	}
+	if acct, err = m.dir.Find(mail.Address{Local: name, Domain: a.Domain}); err != nil {
+		return acct, err
+	}
+	return acct, directory.CheckFolder(folder)
+}
+
+// folder is the mailbox that an address names beside the Account; empty: the inbox.
+func (m *Module) folder(to mail.Address) string {
+	name, _, direct := strings.Cut(to.Local, "#")
+	if !direct || !m.dir.IsLocal(to.Domain) || strings.EqualFold(name, "INBOX") {
+		return ""
+	}
+	return name
+}
+
+// noMailbox is the result for a mailbox that has a name which none can have.
+var noMailbox = mail.Result{Action: mail.Failed, Status: mail.Status{5, 1, 3}, Text: "not a name of a mailbox"}
 
 // unknown is the result for what has no Account (any more).
 var unknown = mail.Result{Action: mail.Failed, Status: mail.Status{5, 1, 1}, Text: "account unknown"}
@@ -104,13 +149,8 @@ func (m *Module) message(ctx context.Context, log *slog.Logger, q module.Queue, 
 	}
 	defer text.Close()
 	for i, r := range t.Recipients {
-		d := &delivery{fs: m.fs, acct: acct, name: m.fileName(t, r), t: t, to: r, text: text, left: &m.left}
-		err := d.store()
-		if errors.Is(err, errNoMaildir) {
-			if err = m.dir.Repair(acct); err == nil {
-				err = d.store()
-			}
-		}
+		d := &delivery{fs: m.fs, maildir: acct.Maildir(), name: m.fileName(t, r), t: t, to: r, text: text, left: &m.left}
+		err := m.store(ctx, log, d, acct)
 		var bad *textError
 		switch {
 		case err == nil && d.found:
@@ -121,6 +161,8 @@ func (m *Module) message(ctx context.Context, log *slog.Logger, q module.Queue, 
 			t.Settle(i, delivered)
 		case errors.Is(err, directory.ErrNoAccount):
 			t.Settle(i, unknown)
+		case errors.Is(err, directory.ErrFolder):
+			t.Settle(i, noMailbox)
 		case errors.As(err, &bad):
 			log.Error("cannot read the message: " + err.Error())
 			t.Delay(unreadable)
@@ -131,6 +173,29 @@ func (m *Module) message(ctx context.Context, log *slog.Logger, q module.Queue, 
 			return
 		}
 	}
+}
+
+// store delivers into the mailbox that the address names. What is missing of it, or of
+// the Account's Maildir, is made first.
+func (m *Module) store(ctx context.Context, log *slog.Logger, d *delivery, acct directory.Account) error {
+	if name := m.folder(d.to.To); name != "" {
+		dir, err := m.dir.Folder(acct, name)
+		switch {
+		case errors.Is(err, directory.ErrTooMany):
+			log.Log(ctx, serverlog.Problem, err.Error()+", so the inbox gets it")
+		case err != nil:
+			return err
+		default:
+			d.maildir = dir
+		}
+	}
+	err := d.store()
+	if errors.Is(err, errNoMaildir) {
+		if err = m.dir.Repair(acct); err == nil {
+			err = d.store()
+		}
+	}
+	return err
 }
 
 // account is the Account that is a queue's name.

@@ -86,20 +86,31 @@ func (w *work) open() (*link, *mail.Result) {
 }
 
 // noAddress is the result for a host without address. Only when no host of a domain
-// has one, the domain is wrong for good; a relay is a setting, and can be mended.
+// has one, the domain is wrong for good; a relay, and a host that the Router table names
+// with its port, is a setting, and can be mended.
 func (w *work) noAddress(host string, err error, before *mail.Result) *mail.Result {
 	switch {
 	case before != nil && !before.Final():
 		return before
-	case errors.Is(err, resolver.ErrNoDomain) && w.settings.Relay == "":
+	case errors.Is(err, resolver.ErrNoDomain) && w.settings.Relay == "" && !mail.IsHop(w.q.Name()):
 		return permanent(4, 4, "host "+host+" has no address")
 	}
 	return temporary(4, 3, host, oneLine(err.Error(), maxSaid))
 }
 
-// targets returns the hosts in the order to try them (RFC 5321 §5.1).
+// targets returns the hosts in the order to try them (RFC 5321 §5.1). A queue that names
+// a port is for that host alone: no MX, and no relay (chapter: Router).
 func (w *work) targets() ([]target, *mail.Result) {
-	if w.settings.Relay != "" {
+	name := w.q.Name()
+	hop, named := mail.ParseHop(name)
+	switch {
+	case named && hop.Port > 0:
+		tg := target{host: hop.Host, port: strconv.Itoa(hop.Port)}
+		if hop.IP.IsValid() {
+			tg.ips = []netip.Addr{hop.IP}
+		}
+		return []target{tg}, nil
+	case w.settings.Relay != "":
 		host, port, err := w.settings.relay()
 		if err != nil {
 			return nil, temporary(3, 5, "", err.Error())
@@ -109,14 +120,10 @@ func (w *work) targets() ([]target, *mail.Result) {
 			tg.ips = []netip.Addr{ip}
 		}
 		return []target{tg}, nil
-	}
-	name := w.q.Name()
-	if strings.HasPrefix(name, "[") {
-		ip := literal(name)
-		if !ip.IsValid() {
-			return nil, permanent(1, 2, "not a network address in brackets")
-		}
-		return []target{{host: name, ips: []netip.Addr{ip}, port: w.m.port}}, nil
+	case named:
+		return []target{{host: name, ips: []netip.Addr{hop.IP}, port: w.m.port}}, nil
+	case mail.IsHop(name):
+		return nil, permanent(1, 2, "not a name of a host")
 	}
 	list, err := w.m.resolver.MX(w.ctx, name)
 	switch {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 
@@ -48,9 +47,12 @@ func New(
 // Name implements [module.Module].
 func (m *Module) Name() string { return "SMTP" }
 
-// Claim implements [module.Module]: what nobody else wants goes out, in the queue of
-// its domain.
+// Claim implements [module.Module]: an address whose domain names the next host is its
+// own; and what nobody else wants goes out, in the queue of its domain.
 func (m *Module) Claim(_ context.Context, a mail.Address, final bool) (module.Route, error) {
+	if mail.IsHop(a.Domain) {
+		return claimHop(a)
+	}
 	if !final || a.Domain == "" {
 		return module.Route{}, module.ErrNotMine
 	}
@@ -58,10 +60,32 @@ func (m *Module) Claim(_ context.Context, a mail.Address, final bool) (module.Ro
 	if err != nil {
 		return module.Route{}, module.Reject(5, 1, 2, "not a name of a domain")
 	}
-	if strings.HasPrefix(queue, "[") && !literal(queue).IsValid() {
-		return module.Route{}, module.Reject(5, 1, 2, "not a network address in brackets")
-	}
 	return module.Route{Queue: queue, Address: a, Relay: true}, nil
+}
+
+// claimHop takes an address for a host that its domain names (chapter: Router). The host
+// gets what the local part has behind its last % as the domain, or else the address as
+// one of its own.
+func claimHop(a mail.Address) (module.Route, error) {
+	hop, ok := mail.ParseHop(a.Domain)
+	switch {
+	case ok && (mail.Address{Domain: a.Domain}).ASCII():
+	case strings.HasPrefix(a.Domain, "["):
+		return module.Route{}, module.Reject(5, 1, 2, "not a network address in brackets")
+	default:
+		return module.Route{}, module.Reject(5, 1, 2, "not a name of a host")
+	}
+	to := mail.Address{Local: a.Local, Domain: hop.Host}
+	if strings.EqualFold(hop.Host, a.Domain) {
+		to.Domain = a.Domain // an address literal, as it was written
+	}
+	if i := strings.LastIndexByte(a.Local, '%'); i >= 0 {
+		to = mail.Address{Local: a.Local[:i], Domain: a.Local[i+1:]}
+	}
+	if b, err := mail.ParseAddress(to.String()); err != nil || b != to || to.Domain == "" {
+		return module.Route{}, module.Reject(5, 1, 3, "what stands before the next host is no address")
+	}
+	return module.Route{Queue: hop.String(), Address: to, Relay: true}, nil
 }
 
 // asciiDomain is the domain in lower case, an internationalized one as A-labels.
@@ -70,20 +94,6 @@ func asciiDomain(domain string) (string, error) {
 		return strings.ToLower(domain), nil
 	}
 	return idna.Lookup.ToASCII(domain)
-}
-
-// literal is the address in an address literal (RFC 5321 §4.1.3), or the zero Addr.
-func literal(domain string) netip.Addr {
-	inner := strings.TrimSuffix(strings.TrimPrefix(domain, "["), "]")
-	const tag = "ipv6:"
-	six := len(inner) > len(tag) && strings.EqualFold(inner[:len(tag)], tag)
-	if six {
-		inner = inner[len(tag):]
-	}
-	if ip, err := netip.ParseAddr(inner); err == nil && ip.Is6() == six && ip.Zone() == "" {
-		return ip
-	}
-	return netip.Addr{}
 }
 
 // Transfer implements [module.Module]. It takes a connection that waits in the pool,

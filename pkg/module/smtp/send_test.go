@@ -314,6 +314,7 @@ func TestClaim(t *testing.T) {
 		{"b@example.com", false, "", module.ErrNotMine.Error()},
 		{"b", true, "", module.ErrNotMine.Error()},
 		{"b@[192.0.2.1]", true, "[192.0.2.1]", ""},
+		{"b@[192.0.2.1]", false, "[192.0.2.1]", ""},
 		{"b@[IPv6:2001:db8::1]", true, "[ipv6:2001:db8::1]", ""},
 		{"b@[2001:db8::1]", true, "", "5.1.2 not a network address in brackets"},
 		{"b@[x]", true, "", "5.1.2 not a network address in brackets"},
@@ -327,6 +328,69 @@ func TestClaim(t *testing.T) {
 		}
 		if r.Queue != tt.queue || text != tt.err || err == nil && (!r.Relay || r.Address != address(tt.to)) {
 			t.Errorf("Claim(%s, %v) = %+v, %v; want %s, %s", tt.to, tt.final, r, err, tt.queue, tt.err)
+		}
+	}
+}
+
+func TestClaimOfNextHosts(t *testing.T) {
+	s := one(&sink{}, nil)
+	long := strings.Repeat("x", 64)
+	for _, tt := range []struct{ local, domain, queue, want string }{ // want: the address, or the error
+		{"b%a.test", "gate.test._via", "gate.test", "b@a.test"},
+		{"b%A.test", "Gate.TEST._VIA", "gate.test", "b@A.test"},
+		{"b", "gate.test._via", "gate.test", "b@gate.test"},
+		{"b%c%a.test", "gate.test._via", "gate.test", "b%c@a.test"},
+		{"b@c%a.test", "gate.test._via", "gate.test", `"b@c"@a.test`},
+		{"b%a.test", "gate.test.25._via", "gate.test:25", "b@a.test"},
+		{"b%a.test", "gate.test:2525", "gate.test:2525", "b@a.test"},
+		{"b", "gate.test:2525", "gate.test:2525", "b@gate.test"},
+		{"b%a.test", "gate.test:2525._via", "gate.test:2525", "b@a.test"},
+		{"b%a.test", "[192.0.2.1]", "[192.0.2.1]", "b@a.test"},
+		{"b%[192.0.2.9]", "gate.test._via", "gate.test", "b@[192.0.2.9]"},
+		{"b", "[192.0.2.1]:26", "[192.0.2.1]:26", "b@[192.0.2.1]"},
+		{"b%a.test", "[IPv6:2001:DB8::1]:26", "[ipv6:2001:db8::1]:26", "b@a.test"},
+		{"b%a.test", "почта.рф._via", "", "5.1.2 not a name of a host"},
+		{long + "%a.test", "gate.test._via", "gate.test", long + "@a.test"},
+		{long + "x%a.test", "gate.test._via", "", "5.1.3 what stands before the next host is no address"},
+		{"b%a>test", "gate.test._via", "", "5.1.3 what stands before the next host is no address"},
+		{"b%", "gate.test._via", "", "5.1.3 what stands before the next host is no address"},
+		{"b", "gate.test:0", "", "5.1.2 not a name of a host"},
+		{"b", "25._via", "", "5.1.2 not a name of a host"},
+		{"b", "[x]._via", "", "5.1.2 not a network address in brackets"},
+	} {
+		for _, final := range []bool{false, true} {
+			r, err := s.Claim(t.Context(), mail.Address{Local: tt.local, Domain: tt.domain}, final)
+			got := r.Address.String()
+			if err != nil {
+				got = err.Error()
+			}
+			if got != tt.want || r.Queue != tt.queue || r.Relay != (err == nil) {
+				t.Errorf("Claim(%s @ %s) = %s in %q, relay %v; want %s in %q", tt.local, tt.domain, got, r.Queue, r.Relay, tt.want, tt.queue)
+			}
+		}
+	}
+}
+
+// A queue that names a port is for that host: its mail exchangers are not asked, and no
+// relay takes the mail.
+func TestNextHostsWithAPort(t *testing.T) {
+	for _, tt := range []struct{ queue, address, want string }{
+		{"mx2.example.com:2525", "192.0.2.2:2525", "relayed 2.6.0 relayed via mx2.example.com"},
+		{"[192.0.2.7]:2525", "192.0.2.7:2525", "relayed 2.6.0 relayed via [192.0.2.7]"},
+		{"[ipv6:2001:db8::1]:2525", "[2001:db8::1]:2525", "relayed 2.6.0 relayed via [ipv6:2001:db8::1]"},
+		{"example.com:25", "192.0.2.1:25", "-; queue 4.4.3 example.com: no such domain"}, // it has exchangers, and no address
+		{"mx2.example.com:2525", "", "-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:2525: connection refused"},
+		{"mx2.example.com:x", "", "failed 5.1.2 not a name of a host"},
+	} {
+		for _, relay := range []string{"", "relay.example"} {
+			if relay != "" && strings.HasSuffix(tt.queue, ":x") {
+				continue // whatever its name is
+			}
+			s := newSender(map[string]*sink{tt.address: {}}, func(s *smtp.Send) { s.Relay = relay })
+			m := letter("b@a.test")
+			if got := outcome(s.transfer(t, t.Context(), tt.queue, m), m); got != tt.want {
+				t.Errorf("%s, relay %q: %s; want %s", tt.queue, relay, got, tt.want)
+			}
 		}
 	}
 }
