@@ -11,7 +11,7 @@ LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: run test powercut kill lint bench bench-store bench-queue bench-router build install completions docs clean
+.PHONY: run test powercut kill lint bench bench-store bench-queue bench-router bench-enqueuer build install completions docs clean
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
@@ -73,6 +73,9 @@ bench-queue: build ## a million waiting messages beside their targets: bench/REA
 
 bench-router: ## addresses a second through a Router table of 100,000 records: docs/router.md
 	$(GO) test ./pkg/router -run '^$$' -bench Route100000 -benchmem
+
+bench-enqueuer: ## what the Enqueuer and 100 Rules take a message, besides the disk: docs/rules.md
+	$(GO) test ./pkg/enqueuer ./pkg/rules -run '^$$' -bench 'Decide|Run100' -benchmem
 
 # What is built is not built again: this runs as root, who may have no Go.
 install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash),,completions) ## programs and completions under $(DESTDIR)$(PREFIX)

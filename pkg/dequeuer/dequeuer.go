@@ -156,7 +156,7 @@ func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted []queue.Do
 	for _, done := range wanted {
 		rcpt := r.Envelope.Recipients[done.Rcpt]
 		said := dsn.Recipient{To: rcpt.Address, Original: rcpt.Original, Result: done.Result, Last: done.At}
-		if !done.Person { // else the text stands alone
+		if !done.Person && done.Key.Module != queue.Enqueuer { // else the text stands alone
 			said.Module, said.Queue = done.Key.Module, done.Key.Queue
 		}
 		report.Recipients = append(report.Recipients, said)

@@ -24,16 +24,23 @@ type refusals struct {
 	journal  *stats.Counter // no room in the journal
 	fault    *stats.Counter // any other fault of ours
 	hops     *stats.Counter // the Hop Counter Limit
+	rules    *stats.Counter // a Rule
+	trapped  *stats.Counter // who has sent to a spam trap
+	filters  *stats.Counter // an External Filter, or that one is not available
 }
 
 func countRefusals(st *stats.Set) refusals {
 	return refusals{limit: st.Counter("enqueuerRefusedQueueLimit"), begotten: st.Counter("enqueuerRefusedQueueReserve"),
 		space: st.Counter("enqueuerRefusedSpace"), journal: st.Counter("enqueuerRefusedJournal"),
-		fault: st.Counter("enqueuerRefusedFault"), hops: st.Counter("enqueuerRefusedHops")}
+		fault: st.Counter("enqueuerRefusedFault"), hops: st.Counter("enqueuerRefusedHops"),
+		rules: st.Counter("enqueuerRefusedRules"), trapped: st.Counter("enqueuerRefusedSpamTrap"), filters: st.Counter("enqueuerRefusedFilters")}
 }
 
 // Admit implements [module.Enqueuer].
-func (e *Enqueuer) Admit(ctx context.Context, _ *mail.Envelope) error {
+func (e *Enqueuer) Admit(ctx context.Context, env *mail.Envelope) error {
+	if err := e.admitSender(ctx, env); err != nil {
+		return err
+	}
 	if e.Full(ctx) {
 		e.refused.limit.Add(1)
 		return module.Reject(4, 3, 1, "the queue is full, try again later")

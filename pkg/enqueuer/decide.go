@@ -48,6 +48,13 @@ type decision struct {
 	made  []draft
 }
 
+// discard throws away what was made, unless it was submitted.
+func (is *decision) discard() {
+	for _, d := range is.made {
+		d.Discard()
+	}
+}
+
 // A keep is the outcome for a message that stays where nobody has decided yet, and is
 // offered to the Router and the Rules again.
 type keep struct{ mail.Result }
@@ -63,12 +70,16 @@ func (e *Enqueuer) decide(ctx context.Context, s *subject) (is decision, err err
 		e.log.Log(ctx, serverlog.Failure, "rejected: "+strconv.Itoa(hops)+" hops, the limit is "+strconv.Itoa(limit), "id", s.id)
 		return is, module.Reject(5, 4, 6, "too many hops: the message has "+strconv.Itoa(hops)+" Received fields, it may be in a loop")
 	}
-	routes, err := e.routes(ctx, s, now)
+	ways, err := e.routes(ctx, s, now)
 	if err != nil {
 		return is, err
 	}
-	is.facts = make([]fact.Fact, 0, len(routes)+1)
-	for _, r := range routes {
+	// What Rules have made does not meet them: Redirect to and Discard would throw it away.
+	if set := e.server.Rules(); !set.Empty() && !s.filtered && s.env.Source != mail.SRULE {
+		return e.rules(ctx, set, s, ways, now)
+	}
+	is.facts = make([]fact.Fact, 0, len(ways))
+	for _, r := range ways {
 		is.facts = append(is.facts, r.fact)
 	}
 	return is, nil

@@ -12,6 +12,7 @@ package enqueuer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,6 +28,7 @@ import (
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
+	"cgq/pkg/rules"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/spool"
 	"cgq/pkg/stats"
@@ -36,6 +38,9 @@ import (
 type Server struct {
 	MainDomain func() string
 	Clients    func() []netip.Prefix // chapter: Client IP Addresses; loopback is always one
+	Rules      func() *rules.Set     // the server-wide ones; nil, or of nil: there are none
+	Filters    Filters               // that they name
+	Base       string                // the base directory, in which programs are started
 }
 
 // Enqueuer is a [module.Enqueuer] and a [kernel.Begetter].
@@ -49,13 +54,18 @@ type Enqueuer struct {
 	queue    *slog.Logger // tag QUEUE
 	at       atomic.Int64 // messages being received, or enqueued synchronously
 	refused  refusals
+	traps    trapped
 	full     atomic.Bool // the Queue Limit is reached, and the log has it
 }
 
 // New returns an Enqueuer. The logs are those of the tags ENQUEUER and QUEUE.
 func New(s *spool.Spool, r *router.Router, k *kernel.Kernel, set *atomic.Pointer[Settings], srv Server,
 	st *stats.Set, log, queueLog *slog.Logger) *Enqueuer {
+	if srv.Rules == nil {
+		srv.Rules = func() *rules.Set { return nil }
+	}
 	e := &Enqueuer{spool: s, router: r, kernel: k, settings: set, server: srv, log: log, queue: queueLog, refused: countRefusals(st)}
+	st.Gauge("numSpamTrapAddresses", e.traps.len)
 	st.Gauge("numEnqueuerMessages", func() int64 { return e.at.Load() + int64(k.Incoming()) })
 	return e
 }
@@ -63,6 +73,7 @@ func New(s *spool.Spool, r *router.Router, k *kernel.Kernel, set *atomic.Pointer
 // Check implements [module.Enqueuer].
 func (e *Enqueuer) Check(ctx context.Context, env *mail.Envelope, r mail.Recipient) error {
 	_, err := e.route(ctx, env, r)
+	e.trap(ctx, env, err)
 	return err
 }
 
@@ -70,7 +81,7 @@ func (e *Enqueuer) Check(ctx context.Context, env *mail.Envelope, r mail.Recipie
 func (e *Enqueuer) route(ctx context.Context, env *mail.Envelope, r mail.Recipient) (router.Route, error) {
 	to, err := e.router.Route(ctx, r.Address)
 	if err == nil && to.Relay && !e.mayRelay(env) {
-		err = module.Reject(5, 7, 1, "relaying denied: "+r.Address.Domain+" is not local here")
+		err = module.Reject(5, 7, 1, "relaying denied: "+to.Address.Domain+" is not local here")
 	}
 	return to, err
 }
@@ -106,9 +117,15 @@ func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.En
 	}
 	var is decision
 	if !e.asynchronous(share, env) {
-		if is, err = e.decide(ctx, ofDraft(d, env)); err != nil {
+		is, err = e.decide(ctx, ofDraft(d, env))
+		var kept *keep
+		switch {
+		case errors.As(err, &kept): // it waits in the Enqueuer's queue
+			e.log.Log(ctx, serverlog.Problem, kept.Error(), "id", d.ID)
+		case err != nil:
 			return 0, err
 		}
+		defer is.discard()
 	}
 	var begot []fact.Change
 	if parents != nil {

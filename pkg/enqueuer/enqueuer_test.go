@@ -429,7 +429,7 @@ func TestJournalIsDegraded(t *testing.T) {
 		if _, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "ann@here.example")); err != nil {
 			t.Errorf("Submit = %v; want it taken, in another segment", err)
 		}
-		refused(t, "Admit", s.Admit(t.Context(), nil), mail.Status{4, 3, 2})
+		refused(t, "Admit", s.Admit(t.Context(), &mail.Envelope{}), mail.Status{4, 3, 2})
 		_, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "ann@here.example"))
 		refused(t, "Submit", err, mail.Status{4, 3, 2})
 		if _, err := s.Beget(t.Context(), from(mail.DSN, "", "bob@here.example"), strings.NewReader("Subject: x\n\n"), nil); err != nil {
@@ -465,11 +465,11 @@ func TestDiskHangs(t *testing.T) {
 			}
 		})
 		time.Sleep(9 * time.Second)
-		if err := s.Admit(t.Context(), nil); err != nil {
+		if err := s.Admit(t.Context(), &mail.Envelope{}); err != nil {
 			t.Errorf("after 9 s: %v", err)
 		}
 		time.Sleep(2 * time.Second)
-		refused(t, "Admit after 11 s", s.Admit(t.Context(), nil), mail.Status{4, 3, 0})
+		refused(t, "Admit after 11 s", s.Admit(t.Context(), &mail.Envelope{}), mail.Status{4, 3, 0})
 		_, err := s.submit(t, from(mail.SMTP, "127.0.0.1", "bob@here.example"))
 		refused(t, "Submit after 11 s", err, mail.Status{4, 3, 0})
 		time.Sleep(50 * time.Second)

@@ -24,6 +24,7 @@ import (
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
+	"cgq/pkg/rules"
 	"cgq/pkg/spool"
 	"cgq/pkg/stats"
 )
@@ -41,6 +42,8 @@ type destination struct {
 	got    []string        // "ID source recipient", in order
 	// repeated are the messages that it may have had before, as it was told.
 	repeated map[mail.ID]bool
+	skipped  map[mail.ID]bool // whose Account Rules it was told to skip
+	read     []string         // the texts that it got
 }
 
 func (d *destination) Name() string { return d.name }
@@ -73,6 +76,17 @@ func (d *destination) Transfer(ctx context.Context, q module.Queue) {
 		return
 	}
 	for t := range q.Due(ctx) {
+		text, err := t.Open()
+		if err != nil {
+			panic(err)
+		}
+		b, err := io.ReadAll(text)
+		if err := errors.Join(err, text.Close()); err != nil {
+			panic(err)
+		}
+		d.mu.Lock()
+		d.read, d.skipped[t.ID] = append(d.read, string(b)), t.SkipRules
+		d.mu.Unlock()
 		for i, r := range t.Recipients {
 			d.mu.Lock()
 			d.repeated[t.ID] = t.Repeated
@@ -81,6 +95,20 @@ func (d *destination) Transfer(ctx context.Context, q module.Queue) {
 			t.Settle(i, mail.Result{Action: mail.Delivered, Text: "delivered"})
 		}
 	}
+}
+
+// texts are those that it got.
+func (d *destination) texts() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.read)
+}
+
+// shut lets all its mail wait.
+func (d *destination) shut() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
 }
 
 func (d *destination) open() {
@@ -103,10 +131,14 @@ type site struct {
 	close    func() error // once
 	found    *spool.Recovery
 	kernel   *kernel.Kernel
+	router   *router.Router
 	here     *destination
 	away     *destination
 	settings enqueuer.Settings // set before the first message
 	clients  []netip.Prefix
+	rules    *rules.Set
+	filters  *verdict
+	base     string
 	stats    stats.Set
 	log      lockedBuffer
 }
@@ -134,20 +166,33 @@ var small = spool.Options{Journal: journal.Options{SegmentSize: 128 << 10, Segme
 // newSite starts one on a disk. Its Accounts are ann and bob at here.example.
 func newSite(t *testing.T, d *crashdisk.Disk) *site {
 	t.Helper()
-	s := &site{disk: d, settings: enqueuer.Defaults(),
-		here: &destination{name: "LOCAL", knows: map[string]bool{"ann": true, "bob": true}, repeated: map[mail.ID]bool{}},
-		away: &destination{name: "SMTP", repeated: map[mail.ID]bool{}}}
+	base := t.TempDir()
+	s, err := trySite(d, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.base = base
+	t.Cleanup(func() { _ = s.close() })
+	return s
+}
+
+// trySite is newSite on a disk that may lose power.
+func trySite(d *crashdisk.Disk, base string) (*site, error) {
+	destinations := func(name string, knows map[string]bool) *destination {
+		return &destination{name: name, knows: knows, repeated: map[mail.ID]bool{}, skipped: map[mail.ID]bool{}}
+	}
+	s := &site{disk: d, settings: enqueuer.Defaults(), filters: &verdict{},
+		here: destinations("LOCAL", map[string]bool{"ann": true, "bob": true}), away: destinations("SMTP", nil)}
 	var err error
 	if s.spool, s.found, err = spool.Open(d, "Queue", small, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if err := s.spool.Index(t.Context(), func(found []spool.Found, damage []error) {
+	if err := s.spool.Index(context.Background(), func(found []spool.Found, damage []error) {
 		s.found.Messages, s.found.Damage = append(s.found.Messages, found...), append(s.found.Damage, damage...)
 	}); err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, s.spool.Close())
 	}
 	s.close = sync.OnceValue(s.spool.Close)
-	t.Cleanup(func() { _ = s.close() })
 	log := slog.New(slog.NewTextHandler(&s.log, nil))
 	s.kernel = kernel.New(s.spool, func(string) kernel.Plan {
 		return kernel.Plan{Limits: queue.Limits{Channels: 10, QueueChannels: 1}, Retry: []time.Duration{time.Hour}}
@@ -155,9 +200,11 @@ func newSite(t *testing.T, d *crashdisk.Disk) *site {
 	domain := func() string { return "here.example" }
 	settings := new(atomic.Pointer[enqueuer.Settings])
 	settings.Store(&s.settings)
-	s.Enqueuer = enqueuer.New(s.spool, router.New(domain, nil, s.here, s.away), s.kernel, settings,
-		enqueuer.Server{MainDomain: domain, Clients: func() []netip.Prefix { return s.clients }}, &s.stats, log, log)
-	return s
+	s.router = router.New(domain, nil, s.here, s.away)
+	s.Enqueuer = enqueuer.New(s.spool, s.router, s.kernel, settings,
+		enqueuer.Server{MainDomain: domain, Clients: func() []netip.Prefix { return s.clients },
+			Rules: func() *rules.Set { return s.rules }, Filters: s.filters, Base: base}, &s.stats, log, log)
+	return s, nil
 }
 
 // counted is the value of a statistics element.

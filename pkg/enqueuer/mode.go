@@ -14,7 +14,7 @@ func (e *Enqueuer) asynchronous(share journal.Share, env *mail.Envelope) bool {
 	if share == journal.Inside {
 		return e.hasRules()
 	}
-	client := env.Auth != "" || e.isClient(env.Peer)
+	client := env.Auth != "" || e.IsClient(env.Peer)
 	switch e.settings.Load().Asynchronously {
 	case anybody:
 		return true
@@ -30,9 +30,9 @@ func (e *Enqueuer) asynchronous(share journal.Share, env *mail.Envelope) bool {
 	return false
 }
 
-// isClient says whether a network address is among the Client IP Addresses (chapter).
+// IsClient says whether a network address is among the Client IP Addresses (chapter).
 // This machine always is.
-func (e *Enqueuer) isClient(peer netip.Addr) bool {
+func (e *Enqueuer) IsClient(peer netip.Addr) bool {
 	peer = peer.Unmap()
 	if peer.IsLoopback() {
 		return true
@@ -49,8 +49,8 @@ func (e *Enqueuer) isClient(peer netip.Addr) bool {
 // and authenticated users, clients on this machine or listed (chapter: Client IP
 // Addresses), and nobody else.
 func (e *Enqueuer) mayRelay(env *mail.Envelope) bool {
-	return !env.Source.External() || env.Auth != "" || e.isClient(env.Peer)
+	return !env.Source.External() || env.Auth != "" || e.IsClient(env.Peer)
 }
 
 // hasRules says whether any Rule could have something to say.
-func (e *Enqueuer) hasRules() bool { return false }
+func (e *Enqueuer) hasRules() bool { return !e.server.Rules().Empty() }

@@ -41,6 +41,7 @@ func (e *Enqueuer) enqueue(ctx context.Context, t *module.Transfer) {
 	var is decision
 	if err == nil {
 		is, err = e.decide(ctx, s)
+		defer is.discard()
 	}
 	if err == nil {
 		err = e.record(ctx, t.ID, is)

@@ -170,6 +170,9 @@ func begin(w *world, d disk.FS, others ...func(*spool.Spool) module.Module) (*li
 				e.Resume(ctx, m)
 			}
 			for _, err := range damage {
+				if errors.Is(err, crashdisk.ErrPower) { // it went while this was read
+					continue
+				}
 				w.mu.Lock()
 				w.early = append(w.early, "called damage: "+err.Error())
 				w.mu.Unlock()

@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"errors"
-	"net/netip"
+	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"cgq/pkg/control"
+	"cgq/pkg/extfilter"
 	"cgq/pkg/mail"
 	"cgq/pkg/router"
 	"cgq/pkg/rules"
@@ -17,6 +19,21 @@ import (
 
 // rulesFile is where the Rules are, below the base directory.
 var rulesFile = filepath.Join(settingsDir, "rules.toml")
+
+// named says which External Filters Rules name that are not there. One that is disabled is.
+func named(set *rules.Set, filters *extfilter.Settings) error {
+	var problems settings.Problems
+	for _, name := range set.Filters() {
+		if !slices.ContainsFunc(filters.Filters, func(f extfilter.Filter) bool { return strings.EqualFold(f.Name, name) }) {
+			problems = append(problems, settings.Problem{File: rulesFile, Why: fmt.Sprintf("no External Filter has the name %q "+
+				"that a Rule gives; filters.toml has %s", name, strings.Join(append(filters.Names(), "no others"), ", "))})
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
 
 // liveRules are the Rules that are applied.
 func (s *server) liveRules() *rules.Set { return s.config.Load().rules }
@@ -29,12 +46,6 @@ func routeText(r *router.Router) func(context.Context, mail.Address) (string, er
 	}
 }
 
-// isClient says whether a network address is one of the Client IP Addresses, of which
-// those of this machine always are.
-func (s *server) isClient(ip netip.Addr) bool {
-	return ip.IsLoopback() || slices.ContainsFunc(s.clients(), func(p netip.Prefix) bool { return p.Contains(ip) })
-}
-
 // replaceRules puts other Rules in place of those that are applied. The old file is kept
 // as rules.toml.old. If anything is wrong, with these or with the other settings, which
 // are read anew with them, all stays as it is.
@@ -42,7 +53,14 @@ func (s *server) replaceRules(ctx context.Context, text []byte) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	f := &rules.File{}
-	if err := settings.Decode(rulesFile, text, f); err != nil {
+	err := settings.Decode(rulesFile, text, f)
+	if err == nil {
+		var set *rules.Set
+		if set, err = rules.Compile(f); err == nil {
+			err = named(set, &s.config.Load().Filters)
+		}
+	}
+	if err != nil {
 		return control.Errorf(control.KindBadRequest, "nothing was changed", "%v", err)
 	}
 	if _, err := load(s.fs); err != nil {

@@ -23,6 +23,7 @@ import (
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
 	"cgq/pkg/enqueuer"
+	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
@@ -57,6 +58,7 @@ type server struct {
 	stats     stats.Set
 	directory *directory.Directory
 	router    *router.Router
+	filters   *extfilter.Filters
 	spool     *spool.Spool
 	kernel    *kernel.Kernel
 	enqueuer  *enqueuer.Enqueuer
@@ -176,6 +178,9 @@ func (s *server) use(c *config) {
 	if s.router != nil {
 		s.router.Use(c.router)
 	}
+	if s.filters != nil {
+		s.filters.Use(&c.Filters)
+	}
 }
 
 // tune gives kernel and spool their settings.
@@ -208,8 +213,10 @@ func (s *server) assemble() {
 	s.router = router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
 	s.router.SetLocal(s.directory.IsLocal)
 	s.router.Use(c.router)
+	s.filters = extfilter.New(s.base, s.mainDomain, s.log.Logger("EXTFILTER"))
+	s.filters.Use(&c.Filters)
 	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
-		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
+		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
@@ -218,7 +225,7 @@ func (s *server) assemble() {
 		Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health,
-		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.isClient, Replace: s.replaceRules}}
+		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules}}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }
 
@@ -355,6 +362,9 @@ func (s *server) reread() error {
 func (s *server) close() (err error) {
 	for _, l := range s.listeners {
 		l.Close() // most are closed by their source
+	}
+	if s.filters != nil {
+		s.filters.Close()
 	}
 	if s.spool != nil {
 		err = s.spool.Close()

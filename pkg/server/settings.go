@@ -14,6 +14,7 @@ import (
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
 	"cgq/pkg/enqueuer"
+	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/smtp"
@@ -173,6 +174,7 @@ type config struct {
 	SMTP    smtp.Settings
 	Local   local.Settings
 	Rules   rules.File
+	Filters extfilter.Settings
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
@@ -193,7 +195,8 @@ func defaults() *config {
 
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
-		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules}}
+		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules},
+		{Name: "filters", Value: &c.Filters}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
@@ -214,6 +217,9 @@ func load(fsys disk.FS) (*config, error) {
 	set, err := rules.Compile(&c.Rules)
 	if err != nil {
 		return nil, err // Validate has seen it
+	}
+	if err := named(set, &c.Filters); err != nil {
+		return nil, err
 	}
 	c.rules = set
 	c.plans = map[string]kernel.Plan{

@@ -32,11 +32,20 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a while")
 	}
+	for _, mode := range []string{"nobody", "anybody"} { // chapter: Enqueue Asynchronously
+		t.Run(mode, func(t *testing.T) { killUnderLoad(t, mode) })
+	}
+}
+
+// killUnderLoad is TestKill in a mode.
+func killUnderLoad(t *testing.T, mode string) {
+	t.Helper()
 	var c clock
 	k, err := startSink("127.0.0.1:0", c.now)
 	check(t, err)
 	defer k.stop()
 	s := newSite(t, filepath.Join(t.TempDir(), "cgq"), k.address)
+	s.set(t, "queue", "enqueue_asynchronously", `"`+mode+`"`)
 	sending := &load{ledger: &ledger{}, now: c.now, kinds: quick}
 	defer func() { _ = s.end(syscall.SIGKILL) }() // after a failure
 	defer sending.over.Store(true)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,10 @@ func newSite(t *testing.T, base, relay string) *site {
 	s.set(t, "queue", "minimum_free_space", `"4M"`)
 	s.set(t, "queue", "minimum_free_inodes", "50")
 	s.set(t, "smtp", "retry", `["1h"]`)
+	if rand.IntN(2) == 0 { // two fsyncs a message, and a state more
+		t.Log("enqueued asynchronously")
+		s.set(t, "queue", "enqueue_asynchronously", `"anybody"`)
+	}
 	s.set(t, "log", "level", `"1"`) // what the relay said must stand in the Queue alone
 	return s
 }

@@ -1,0 +1,356 @@
+package extfilter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-milter"
+
+	"cgq/pkg/header"
+	"cgq/pkg/mail"
+	"cgq/pkg/serverlog"
+)
+
+type milterOptions struct {
+	network, address string
+	timeout          time.Duration // of each step
+	host             func() string // macro j
+	log              *slog.Logger
+}
+
+// A milterClient has one conversation for each message: connections are cheap beside what
+// is done over them, and a milter keeps nothing from one message to the next.
+type milterClient struct{ o milterOptions }
+
+func newMilter(o milterOptions) *milterClient { return &milterClient{o} }
+
+// close implements [client].
+func (*milterClient) close() {}
+
+// What a milter may do, and what of the conversation it may leave out. OptSkip is not
+// offered: the library does not know its answer.
+const (
+	milterActions  = milter.OptAddHeader | milter.OptChangeHeader | milter.OptAddRcpt | milter.OptQuarantine
+	milterProtocol = milter.OptNoConnect | milter.OptNoHelo | milter.OptNoMailFrom | milter.OptNoRcptTo | milter.OptNoBody |
+		milter.OptNoHeaders | milter.OptNoEOH | milter.OptNoUnknown | milter.OptNoData | milter.OptNoHeaderReply |
+		milter.OptNoConnReply | milter.OptNoHeloReply | milter.OptNoMailReply | milter.OptNoRcptReply | milter.OptNoDataReply |
+		milter.OptNoUnknownReply | milter.OptNoEOHReply | milter.OptNoBodyReply | milter.OptHeaderLeadingSpace
+)
+
+// maxMilter is how many bytes a milter may say about one message.
+const maxMilter = 1 << 20
+
+// milterConn is a connection that a milter cannot say endlessly much over.
+type milterConn struct {
+	net.Conn
+	left int
+}
+
+func (c *milterConn) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, fmt.Errorf("the milter says more than %d bytes", maxMilter)
+	}
+	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
+}
+
+// A dialed connection is made before the library asks for one, so that it can be closed
+// whatever becomes of that.
+type dialed struct{ net.Conn }
+
+func (d dialed) Dial(string, string) (net.Conn, error) { return d.Conn, nil }
+
+// filter implements [client].
+func (m *milterClient) filter(ctx context.Context, r *Request) (Answer, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, m.o.network, m.o.address)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)); conn.Close() })()
+	s, err := milter.NewClientWithOptions(m.o.network, m.o.address, milter.ClientOptions{
+		Dialer: dialed{&milterConn{conn, maxMilter}}, ReadTimeout: m.o.timeout, WriteTimeout: m.o.timeout,
+		ActionMask: milterActions, ProtocolMask: milterProtocol}).Session()
+	if err == nil {
+		t := &milterTalk{ClientSession: s, m: m, r: r}
+		var a Answer
+		if a, err = t.talk(); err == nil {
+			_ = s.Close() // all is said
+			return a, nil
+		}
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return Answer{}, err
+}
+
+// A milterTalk is the conversation about one message.
+type milterTalk struct {
+	*milter.ClientSession
+	m *milterClient
+	r *Request
+}
+
+// talk is all of it, until the milter has made up its mind.
+func (t *milterTalk) talk() (Answer, error) {
+	if more := t.ActionOpts &^ milterActions; more != 0 {
+		return Answer{}, fmt.Errorf("the milter insists on what it must not do here (actions %#x): replace the body, or the envelope", uint32(more))
+	}
+	for _, step := range []func() (*milter.Action, error){t.connect, t.helo, t.mail, t.recipients, t.fields, t.HeaderEnd} {
+		act, err := step()
+		if err != nil {
+			return Answer{}, err
+		}
+		if act.Code != milter.ActContinue {
+			return t.answer(nil, act)
+		}
+	}
+	return t.body()
+}
+
+func (t *milterTalk) connect() (*milter.Action, error) {
+	peer := t.r.Envelope.Peer.Unmap()
+	family, address := milter.FamilyUnknown, ""
+	switch {
+	case peer.Is4():
+		family, address = milter.FamilyInet, peer.String()
+	case peer.Is6():
+		family, address = milter.FamilyInet6, peer.String()
+	}
+	name := "localhost"
+	if peer.IsValid() {
+		name = "[" + peer.String() + "]"
+	}
+	if err := t.Macros(milter.CodeConn, "j", t.m.o.host(), "{daemon_name}", "cgqd", "v", "cgqd", "_", name, "{client_addr}", address); err != nil {
+		return nil, err
+	}
+	return t.Conn(name, family, 0, address)
+}
+
+func (t *milterTalk) helo() (*milter.Action, error) {
+	name := t.r.Envelope.Trace.Helo
+	if name == "" {
+		name = t.m.o.host()
+	}
+	return t.Helo(noNUL(name))
+}
+
+func (t *milterTalk) mail() (*milter.Action, error) {
+	e := t.r.Envelope
+	from := e.ReturnPath.Path()
+	macros := []string{"i", t.r.ID.String(), "{mail_addr}", from}
+	if e.Auth != "" {
+		macros = append(macros, "{auth_authen}", noNUL(e.Auth), "{auth_type}", "AUTH")
+	}
+	if err := t.Macros(milter.CodeMail, macros...); err != nil {
+		return nil, err
+	}
+	var args []string
+	if e.SMTPUTF8 {
+		args = append(args, "SMTPUTF8")
+	}
+	if e.Body != 0 {
+		args = append(args, "BODY="+e.Body.String())
+	}
+	return t.Mail(inner(from), args)
+}
+
+// inner is a path without the angle brackets, which the library adds.
+func inner(path string) string { return strings.TrimSuffix(strings.TrimPrefix(path, "<"), ">") }
+
+// recipients names all. One that the milter refuses refuses the message: they were
+// accepted before it was asked.
+func (t *milterTalk) recipients() (act *milter.Action, err error) {
+	for _, r := range t.r.Envelope.Recipients {
+		if err := t.Macros(milter.CodeRcpt, "{rcpt_addr}", r.Address.Path()); err != nil {
+			return nil, err
+		}
+		if act, err = t.Rcpt(inner(r.Address.Path()), nil); err != nil || act.Code != milter.ActContinue {
+			return act, err
+		}
+	}
+	return &milter.Action{Code: milter.ActContinue}, nil
+}
+
+// fields tells the header, as it is.
+func (t *milterTalk) fields() (act *milter.Action, err error) {
+	for f := range header.Fields(t.r.Header) {
+		value := string(f.Value)
+		if !t.ProtocolOption(milter.OptHeaderLeadingSpace) {
+			value = strings.TrimPrefix(value, " ")
+		}
+		if act, err = t.HeaderField(noNUL(string(f.Name)), noNUL(value)); err != nil || act.Code != milter.ActContinue {
+			return act, err
+		}
+	}
+	return &milter.Action{Code: milter.ActContinue}, nil
+}
+
+// noNUL is a text as the protocol can say it.
+func noNUL(s string) string { return strings.ReplaceAll(s, "\x00", "") }
+
+// body tells the text behind the header, with CRLF.
+func (t *milterTalk) body() (Answer, error) {
+	text, err := t.r.Open()
+	if err != nil {
+		return Answer{}, err
+	}
+	defer text.Close()
+	if _, err := io.CopyN(io.Discard, text, int64(len(t.r.Header))); err != nil {
+		return Answer{}, fmt.Errorf("the text: %w", err)
+	}
+	in, out := make([]byte, milter.MaxBodyChunk/2), make([]byte, 0, milter.MaxBodyChunk)
+	for {
+		n, err := text.Read(in)
+		out = out[:0]
+		for _, c := range in[:n] {
+			if c == '\n' {
+				out = append(out, '\r')
+			}
+			out = append(out, c)
+		}
+		if len(out) > 0 {
+			act, err := t.BodyChunk(out)
+			if err != nil {
+				return Answer{}, err
+			}
+			if act.Code != milter.ActContinue {
+				return t.answer(nil, act)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return Answer{}, fmt.Errorf("the text: %w", err)
+		}
+	}
+	if err := t.Macros(milter.CodeEOB, "i", t.r.ID.String()); err != nil {
+		return Answer{}, err
+	}
+	edits, act, err := t.End()
+	if err != nil {
+		return Answer{}, err
+	}
+	return t.answer(edits, act)
+}
+
+// answer is what the milter has decided.
+func (t *milterTalk) answer(edits []milter.ModifyAction, act *milter.Action) (a Answer, err error) {
+	t.m.o.log.Log(context.Background(), serverlog.All, fmt.Sprintf("the milter answers %c %d %s, with %d changes", act.Code, act.SMTPCode, act.SMTPText, len(edits)),
+		"id", t.r.ID)
+	switch act.Code {
+	case milter.ActAccept, milter.ActContinue:
+		for _, e := range edits {
+			if err := t.edit(&a, e); err != nil {
+				return Answer{}, err
+			}
+			if a.Verdict == Later {
+				return a, nil
+			}
+		}
+		return a, nil
+	case milter.ActDiscard:
+		return Answer{Verdict: Discard}, nil
+	case milter.ActReject:
+		return refusal(mail.Status{5, 7, 1}, 0, "the message is rejected by a filter of this server"), nil
+	case milter.ActTempFail:
+		return refusal(mail.Status{4, 7, 1}, 0, "the message is not taken just now, try again later"), nil
+	case milter.ActReplyCode:
+		if act.SMTPCode >= 400 && act.SMTPCode < 600 {
+			return replied(act.SMTPCode, act.SMTPText), nil
+		}
+	}
+	return Answer{}, fmt.Errorf("the milter answers what nobody understands: %q %d", act.Code, act.SMTPCode)
+}
+
+// refusal is a rejection, for good or for now as its status says.
+func refusal(status mail.Status, code int, text string) Answer {
+	r := mail.Result{Action: mail.Failed, Status: status, Code: code, Text: strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")}
+	if status[0] == 4 {
+		r.Action = mail.Delayed
+	}
+	return Answer{Verdict: Reject, Result: r}
+}
+
+// replied is a refusal in the words of a milter: the text may begin with an enhanced status.
+func replied(code int, text string) Answer {
+	status := mail.Status{uint16(code / 100), 7, 1}
+	if first, rest, ok := strings.Cut(text, " "); ok {
+		if s, ok := mail.ParseStatus(first); ok && s[0] == status[0] {
+			status, text = s, rest
+		}
+	}
+	if strings.TrimSpace(text) == "" {
+		text = "the message is rejected by a filter of this server"
+	}
+	return refusal(status, 0, text)
+}
+
+// edit takes down a change that the milter wants.
+func (t *milterTalk) edit(a *Answer, e milter.ModifyAction) error {
+	switch e.Code {
+	case milter.ActAddHeader, milter.ActInsertHeader:
+		field, ok := t.field(e.HeaderName, e.HeaderValue)
+		if !ok {
+			a.Notes = append(a.Notes, fmt.Sprintf("no header field, left out: %q", clip(e.HeaderName)))
+			return nil
+		}
+		a.Add = append(a.Add, field)
+	case milter.ActChangeHeader:
+		field, ok := t.field(e.HeaderName, e.HeaderValue)
+		if !ok || e.HeaderIndex > 1<<20 {
+			a.Notes = append(a.Notes, fmt.Sprintf("no header field, left as it is: %q", clip(e.HeaderName)))
+			return nil
+		}
+		c := Change{Name: e.HeaderName, Index: max(1, int(e.HeaderIndex))}
+		if e.HeaderValue != "" {
+			c.Value = strings.TrimPrefix(strings.TrimPrefix(field, e.HeaderName+":"), " ")
+		}
+		a.Change = append(a.Change, c)
+	case milter.ActAddRcpt:
+		to, err := mail.ParsePath(e.Rcpt)
+		if err != nil || to.IsZero() {
+			return fmt.Errorf("the milter adds a recipient that is none: %q", clip(e.Rcpt))
+		}
+		a.Recipients = append(a.Recipients, to)
+	case milter.ActQuarantine:
+		text := strings.Join(strings.Fields(e.Reason), " ")
+		*a = Answer{Verdict: Later, Result: mail.Result{Action: mail.Delayed, Status: mail.Status{4, 7, 1}, Text: "quarantine: " + text}}
+	default:
+		return fmt.Errorf("the milter does what it must not do here: %q", e.Code)
+	}
+	return nil
+}
+
+// field is a header field of a milter, whose lines are cut as it likes.
+func (t *milterTalk) field(name, value string) (string, bool) {
+	if !isField(name + ":") {
+		return "", false
+	}
+	if !t.ProtocolOption(milter.OptHeaderLeadingSpace) || !strings.HasPrefix(value, " ") && !strings.HasPrefix(value, "\t") {
+		value = " " + value
+	}
+	var b strings.Builder
+	for i, line := range strings.Split(strings.ReplaceAll(noNUL(value), "\r", ""), "\n") {
+		switch {
+		case i == 0:
+		case strings.TrimSpace(line) == "":
+			continue
+		case line[0] != ' ' && line[0] != '\t':
+			b.WriteString("\n ")
+		default:
+			b.WriteString("\n")
+		}
+		b.WriteString(line)
+	}
+	return name + ":" + b.String(), true
+}
