@@ -67,17 +67,29 @@ type dialed struct{ net.Conn }
 
 func (d dialed) Dial(string, string) (net.Conn, error) { return d.Conn, nil }
 
-// filter implements [client].
+// filter implements [client]. A milter of an older version of the protocol is asked again,
+// in its own.
 func (m *milterClient) filter(ctx context.Context, r *Request) (Answer, error) {
+	a, err := m.try(ctx, r, milterProtocol)
+	if errors.Is(err, milter.ErrUnsupportedMilterVersion) {
+		a, err = m.try(ctx, r, milterProtocol&milterProtocol2)
+	}
+	return a, err
+}
+
+// milterProtocol2 is what version 2 of the protocol can leave out.
+const milterProtocol2 = 0x7f
+
+func (m *milterClient) try(ctx context.Context, r *Request, protocol milter.OptProtocol) (Answer, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, m.o.network, m.o.address)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)); conn.Close() })()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	s, err := milter.NewClientWithOptions(m.o.network, m.o.address, milter.ClientOptions{
 		Dialer: dialed{&milterConn{conn, maxMilter}}, ReadTimeout: m.o.timeout, WriteTimeout: m.o.timeout,
-		ActionMask: milterActions, ProtocolMask: milterProtocol}).Session()
+		ActionMask: milterActions, ProtocolMask: protocol}).Session()
 	if err == nil {
 		t := &milterTalk{ClientSession: s, m: m, r: r}
 		var a Answer
