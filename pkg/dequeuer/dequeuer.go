@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
@@ -21,24 +20,7 @@ import (
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/serverlog"
-	"cgq/pkg/settings"
 )
-
-// Settings are those of the chapter's Dequeuer panel.
-type Settings struct {
-	ReportingDelay settings.Duration `toml:"reporting_delay" doc:"how long a report waits for the results of other recipients of its message; 0s to 24h; it leaves at once after the last one (chapter: Reporting Delay)"`
-}
-
-// Defaults are the settings of a new server.
-func Defaults() Settings { return Settings{ReportingDelay: settings.Duration(time.Minute)} }
-
-// Validate names the first key that cannot be used.
-func (s *Settings) Validate() error {
-	if d := s.ReportingDelay.D(); d < 0 || d > 24*time.Hour {
-		return fmt.Errorf("reporting_delay: %s is not between 0s and 24h", s.ReportingDelay)
-	}
-	return nil
-}
 
 // A Kernel is what the Dequeuer needs of one.
 type Kernel interface {
@@ -65,32 +47,62 @@ type Dequeuer struct {
 	begetter   Begetter
 	open       func(mail.ID) (io.ReadSeekCloser, error)
 	mainDomain func() string
+	settings   func() *Settings
 	log        *slog.Logger // tag DEQUEUER
 	reports    atomic.Int64
 	room       room
 }
 
-// New returns a Dequeuer; open returns the text of a message.
-func New(k Kernel, b Begetter, open func(mail.ID) (io.ReadSeekCloser, error), mainDomain func() string, log *slog.Logger) *Dequeuer {
-	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, log: log}
+// New returns a Dequeuer; open returns the text of a message. The settings are asked for
+// anew each time, and are valid.
+func New(k Kernel, b Begetter, open func(mail.ID) (io.ReadSeekCloser, error), mainDomain func() string, set func() *Settings,
+	log *slog.Logger) *Dequeuer {
+	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, settings: set, log: log}
 }
 
 // retry is how long a report waits that could not be written.
 const retry = 5 * time.Second
 
-// Run works until ctx ends.
+// Run works until ctx ends, on as many messages at the same time as there are processors.
 func (d *Dequeuer) Run(ctx context.Context) {
+	ended := make(chan struct{})
+	active := 0
+	defer func() {
+		for ; active > 0; active-- {
+			<-ended
+		}
+	}()
 	for {
+		for ; active >= d.settings().Processors; active-- {
+			<-ended // each ends soon after ctx does
+		}
 		r, ok := d.kernel.NextReport(ctx)
 		if !ok {
 			return
 		}
-		if err := d.process(ctx, r); err != nil {
-			if ctx.Err() == nil && !d.room.wanting(d.log, r.Last, err) {
-				d.log.Error("cannot report, trying again: "+err.Error(), "id", r.ID)
+		active++
+		go func() {
+			defer func() { ended <- struct{}{} }()
+			d.deal(ctx, r)
+		}()
+		for more := true; more; { // who has ended meanwhile
+			select {
+			case <-ended:
+				active--
+			default:
+				more = false
 			}
-			d.kernel.ReturnReport(r.ID, time.Now().Add(retry))
 		}
+	}
+}
+
+// deal deals with one message, and gives it back if it cannot be dealt with now.
+func (d *Dequeuer) deal(ctx context.Context, r queue.Report) {
+	if err := d.process(ctx, r); err != nil {
+		if ctx.Err() == nil && !d.room.wanting(d.log, r.Last, err) {
+			d.log.Error("cannot report, trying again: "+err.Error(), "id", r.ID)
+		}
+		d.kernel.ReturnReport(r.ID, time.Now().Add(retry))
 	}
 }
 
@@ -149,10 +161,11 @@ func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted []queue.Do
 		return err
 	}
 	defer original.Close()
-	domain := d.mainDomain()
+	domain, set := d.mainDomain(), d.settings()
 	report := &dsn.Report{From: mail.Address{Local: "MAILER-DAEMON", Domain: domain}, To: r.Envelope.ReturnPath,
 		ReportingMTA: domain, Now: time.Now(), ID: r.ID, EnvelopeID: r.Envelope.EnvelopeID, Submitted: r.Envelope.Submitted,
-		Subject: subject(original), Original: original, Return: r.Envelope.Return}
+		Subject: subject(original), Original: original,
+		Return: set.back(r.Envelope.Return), Limit: int64(set.ReturnLimit)}
 	for _, done := range wanted {
 		rcpt := r.Envelope.Recipients[done.Rcpt]
 		said := dsn.Recipient{To: rcpt.Address, Original: rcpt.Original, Result: done.Result, Last: done.At}
@@ -167,6 +180,10 @@ func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted []queue.Do
 	}
 	env := &mail.Envelope{Source: mail.DSN, Recipients: []mail.Recipient{{Address: r.Envelope.ReturnPath, Notify: mail.NotifyNever}},
 		Body: mail.Body8BitMIME, SMTPUTF8: !r.Envelope.ReturnPath.ASCII()}
+	if a := set.copyTo; !a.IsZero() && a.Fold() != r.Envelope.ReturnPath.Fold() {
+		env.Recipients = append(env.Recipients, mail.Recipient{Address: a, Notify: mail.NotifyNever})
+		env.SMTPUTF8 = env.SMTPUTF8 || !a.ASCII()
+	}
 	id, err := d.begetter.Beget(ctx, env, &text, func(id mail.ID) []fact.Change { return consequences(r, wanted, id) })
 	if err != nil {
 		return err

@@ -26,9 +26,10 @@ import (
 // A desk is the kernel and the Enqueuer as the Dequeuer sees them: it hands out one
 // report at a time, writes down what comes back, and fails as it is told.
 type desk struct {
-	reports chan queue.Report
-	texts   map[mail.ID]string
-	log     bytes.Buffer
+	reports  chan queue.Report
+	settings dequeuer.Settings
+	texts    map[mail.ID]string
+	log      bytes.Buffer
 
 	// What each does before anything else; nil: nothing.
 	begetFails, decideFails, goneFails, openFails func() error
@@ -121,7 +122,10 @@ func work(t *testing.T, d *desk, f func(hand func(queue.Report))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d.reports = make(chan queue.Report)
-		q := dequeuer.New(d, d, d.open, func() string { return "here.example" },
+		if d.settings == (dequeuer.Settings{}) {
+			d.settings = dequeuer.Defaults()
+		}
+		q := dequeuer.New(d, d, d.open, func() string { return "here.example" }, func() *dequeuer.Settings { return &d.settings },
 			slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"cgq/pkg/mail"
@@ -13,9 +14,9 @@ import (
 
 // A room knows whether there is any for reports, so that of ten thousand that wait one
 // is tried, and not all: the queue may be full, the disk, or the journal. A report with
-// which its message goes needs less than another: the full queue has room for it. It
-// belongs to Run.
+// which its message goes needs less than another: the full queue has room for it.
 type room struct {
+	mu    sync.Mutex
 	until [2]time.Time // none before this time: for reports with others to come, and for last ones
 	told  bool         // the log has it
 }
@@ -31,7 +32,11 @@ func (m *room) of(last bool) *time.Time {
 }
 
 // try says whether a report may be tried now.
-func (m *room) try(last bool) bool { return !time.Now().Before(*m.of(last)) }
+func (m *room) try(last bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !time.Now().Before(*m.of(last))
+}
 
 // wanting says whether an error is about room, and notes it then.
 func (m *room) wanting(log *slog.Logger, last bool, err error) bool {
@@ -42,6 +47,8 @@ func (m *room) wanting(log *slog.Logger, last bool, err error) bool {
 	if refused == errNoRoom {
 		return true
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	until := time.Now().Add(retry)
 	m.until[0] = until // what a last one does not get, others do not either
 	*m.of(last) = until
@@ -55,8 +62,10 @@ func (m *room) wanting(log *slog.Logger, last bool, err error) bool {
 // found notes that a report was taken. It is over when it was one that needs more, or
 // when nobody has been refused any more for a while.
 func (m *room) found(log *slog.Logger, last bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.told && (!last || time.Now().After(m.until[0].Add(retry))) {
-		*m = room{}
+		m.until, m.told = [2]time.Time{}, false
 		log.Log(context.Background(), serverlog.Failure, "reports are written again")
 	}
 }

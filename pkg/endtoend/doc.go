@@ -11,7 +11,7 @@
 //
 //	need TOOL...               skips the story where a tool is missing
 //	site                       makes $CGQ_BASE: domain example.org, relay $RELAY, where nobody listens yet
-//	set FILE KEY VALUE         changes a setting in Settings/FILE.toml
+//	set FILE KEY VALUE         changes a setting in Settings/FILE.toml; TABLE.KEY where several tables have it
 //	dns FILE                   starts a DNS server with the records in FILE, at $DNS; hosts are at $NET.1 and so on
 //	daemon start [UMASK]       starts cgqd, as a shell with that umask would
 //	daemon start|stop          starts cgqd, which sets $SMTP and $PID; SIGTERM, which has to end with status 0

@@ -96,11 +96,22 @@ func (s *site) set(ts *testscript.TestScript, args []string) {
 	name := filepath.Join(s.base, "Settings", args[0]+".toml")
 	b, err := os.ReadFile(name)
 	ts.Check(err)
-	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(args[1]) + ` = .*$`)
-	if n := len(line.FindAll(b, -1)); n != 1 {
+	start, end, key := 0, len(b), args[1]
+	if table, rest, ok := strings.Cut(key, "."); ok {
+		key = rest
+		if start = bytes.Index(b, []byte("\n["+table+"]\n")); start < 0 {
+			ts.Fatalf("%s has no table %s", name, table)
+		}
+		if next := bytes.Index(b[start+1:], []byte("\n[")); next >= 0 {
+			end = start + 1 + next
+		}
+	}
+	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + ` = .*$`)
+	if n := len(line.FindAll(b[start:end], -1)); n != 1 {
 		ts.Fatalf("%s has %d lines with %s, want 1", name, n, args[1])
 	}
-	ts.Check(os.WriteFile(name, line.ReplaceAllLiteral(b, []byte(args[1]+" = "+args[2])), 0o600))
+	changed := line.ReplaceAllLiteral(b[start:end], []byte(key+" = "+args[2]))
+	ts.Check(os.WriteFile(name, slices.Concat(b[:start], changed, b[end:]), 0o600))
 }
 
 // port finds an address and keeps it: bound, so that the system gives it to nobody

@@ -114,6 +114,11 @@ type Kernel struct {
 type Logs struct {
 	Queue    *slog.Logger // tag QUEUE
 	Dequeuer *slog.Logger // tag DEQUEUER
+
+	// EMails gets a record for each end of a recipient, while Deliveries says so (chapter:
+	// Log Message Delivery). Nil: it never does.
+	EMails     *slog.Logger
+	Deliveries func() bool
 }
 
 // New returns a kernel with an empty queue. Nothing happens before Run.

@@ -39,6 +39,7 @@ type settled struct {
 	by   string // who rejected it; empty: nobody did
 	note string // what a person has done of it that is no end; empty: the result says all
 	queue.Done
+	of *queue.Sent // for the log EMails
 }
 
 // collect notes a change that has just been applied, if it settles a recipient, or moves it
@@ -74,14 +75,43 @@ func (k *Kernel) collect(all []settled, c fact.Change) []settled {
 	}
 	var ok bool
 	if s.Done, ok = k.state.Result(c.ID, rcpt); ok {
+		if k.log.EMails != nil && s.note == "" && k.log.Deliveries() {
+			s.of = k.state.Sent(c.ID)
+		}
 		all = append(all, s)
 	}
 	return all
 }
 
+// logEMail writes the record of a delivery, or of a failure, into the log EMails:
+// [id] SMTP from <a@b> to <c@d> SMTP(d) relayed: 250 ok, size=… delay=…
+func (k *Kernel) logEMail(s *settled, where string) {
+	of := s.of
+	attrs := []slog.Attr{slog.Any("id", s.id), slog.Int64("size", of.Size), slog.String("delay", s.At.Sub(of.Submitted).Round(time.Millisecond).String()),
+		slog.String("status", s.Result.Status.String())}
+	if s.Result.MTA != "" {
+		attrs = append(attrs, slog.String("host", s.Result.MTA))
+	}
+	if of.Auth != "" {
+		attrs = append(attrs, slog.String("account", of.Auth))
+	}
+	if s.by != "" {
+		attrs = append(attrs, slog.String("by", s.by))
+	}
+	k.log.EMails.LogAttrs(background, serverlog.Major, of.Source.String()+" from "+of.ReturnPath.Path()+" to "+of.Recipients[s.Rcpt].Address.Path()+" "+
+		where+s.To.String()+" "+s.Result.Action.String()+": "+s.Result.String(), attrs...)
+}
+
 // logSettled writes DEQUEUER [id] SMTP(example.com)u@example.com relayed: text.
 func (k *Kernel) logSettled(all []settled) {
 	for _, s := range all {
+		if s.of != nil {
+			where := s.Key.String()
+			if s.Key == (queue.Key{}) {
+				where = "SYSTEM(NULL)"
+			}
+			k.logEMail(&s, where)
+		}
 		level := serverlog.Major
 		if s.note == "" && s.Result.Action == mail.Failed {
 			level = serverlog.Failure

@@ -91,6 +91,22 @@ func (s *State) outcome(m *message, i int, submitted mail.Address) Done {
 	return d
 }
 
+// Sent is what a message was sent with.
+type Sent struct {
+	*mail.Envelope
+	Size int64
+}
+
+// Sent returns that of a message, or nil.
+func (s *State) Sent(id mail.ID) *Sent {
+	m := s.message(id)
+	if m == nil {
+		return nil
+	}
+	e, _ := s.envelope(m)
+	return &Sent{e, m.size}
+}
+
 // ReturnReport takes a message back from the Dequeuer; again, if it could do
 // nothing, is when it shall look once more.
 func (s *State) ReturnReport(id mail.ID, again time.Time) {

@@ -54,6 +54,7 @@ type server struct {
 
 	log       *serverlog.Log
 	audit     *serverlog.Log // supplementary: who did what to the Queue
+	emails    *serverlog.Log // supplementary: what became of each recipient (chapter: Log Message Delivery)
 	system    *slog.Logger   // tag SYSTEM
 	stats     stats.Set
 	directory *directory.Directory
@@ -100,6 +101,9 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	}
 	s.system = s.log.Logger("SYSTEM")
 	s.audit, err = serverlog.Open(fsys, auditDir, serverlog.Options{Level: serverlog.All, Complain: complain})
+	if err == nil {
+		s.emails, err = serverlog.Open(fsys, emailsDir, serverlog.Options{Level: serverlog.All, Complain: complain})
+	}
 	if err != nil {
 		return s, errors.Join(err, s.close())
 	}
@@ -135,6 +139,9 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 
 // auditDir is where the supplementary log Audit is, a file a day as of the Server Log.
 const auditDir = "SystemLogs/Audit"
+
+// emailsDir is where the supplementary log EMails is.
+const emailsDir = "SystemLogs/EMails"
 
 // resume puts into the queue what a start has found, and says what it could not believe.
 func (s *server) resume(ctx context.Context, found []spool.Found, damage []error) {
@@ -208,7 +215,8 @@ func (s *server) assemble() {
 	modules := []module.Module{locals, remotes}
 
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
-	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog}, modules...)
+	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog,
+		EMails: s.emails.Logger("EMAILS"), Deliveries: func() bool { return s.config.Load().Queue.Dequeuer.LogDelivery }}, modules...)
 	s.tune(c)
 	s.router = router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
 	s.router.SetLocal(s.directory.IsLocal)
@@ -217,7 +225,8 @@ func (s *server) assemble() {
 	s.filters.Use(&c.Filters)
 	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
-	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain, dequeuerLog)
+	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain,
+		func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer }, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()
@@ -379,6 +388,9 @@ func (s *server) close() (err error) {
 	}
 	if s.audit != nil {
 		err = errors.Join(err, s.audit.Close())
+	}
+	if s.emails != nil {
+		err = errors.Join(err, s.emails.Close())
 	}
 	if s.mux != nil {
 		s.mux.Close() // who follows the log has seen its end

@@ -1,0 +1,76 @@
+package dequeuer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cgq/pkg/mail"
+	"cgq/pkg/settings"
+)
+
+// Settings are those of the chapter's Dequeuer panel.
+type Settings struct {
+	Processors      int               `toml:"processors" doc:"how many messages the Dequeuer reports on, or takes out of the Queue, at the same time; 1 to 100 (chapter: Processors)"`
+	ReportingDelay  settings.Duration `toml:"reporting_delay" doc:"how long a report waits for the results of other recipients of its message; 0s to 24h; it leaves at once after the last one (chapter: Reporting Delay)"`
+	OnFailureReturn string            `toml:"on_failure_return" doc:"how much of a message goes back with a failure report: \"headers by default\" or \"body by default\", if its sender has not said (RET), or \"always headers\" or \"always body\", whatever he has said (chapter: On Failure, Return)"`
+	ReturnLimit     settings.Size     `toml:"return_limit" doc:"of a message that is larger the header alone goes back; 0: there is no limit"`
+	CopyReports     string            `toml:"copy_failure_reports" doc:"an address that gets all failure reports, too; empty: nobody (chapter: Copy Failure Reports)"`
+	LogDelivery     bool              `toml:"log_message_delivery" doc:"each end of a recipient is a record in the supplementary log SystemLogs/EMails (chapter: Log Message Delivery)"`
+
+	copyTo mail.Address // CopyReports, after Validate
+}
+
+// The values of On Failure, Return.
+const (
+	headersByDefault = "headers by default"
+	bodyByDefault    = "body by default"
+	alwaysHeaders    = "always headers"
+	alwaysBody       = "always body"
+)
+
+// Defaults are the settings of a new server.
+func Defaults() Settings {
+	return Settings{Processors: 1, ReportingDelay: settings.Duration(time.Minute), OnFailureReturn: headersByDefault, ReturnLimit: 1 << 20}
+}
+
+// Validate names the first key that cannot be used.
+func (s *Settings) Validate() (err error) {
+	if s.Processors < 1 || s.Processors > 100 {
+		return fmt.Errorf("processors: %d is not between 1 and 100", s.Processors)
+	}
+	if d := s.ReportingDelay.D(); d < 0 || d > 24*time.Hour {
+		return fmt.Errorf("reporting_delay: %s is not between 0s and 24h", s.ReportingDelay)
+	}
+	all := []string{headersByDefault, bodyByDefault, alwaysHeaders, alwaysBody}
+	if !slices.Contains(all, s.OnFailureReturn) {
+		return fmt.Errorf("on_failure_return: %q is none of %s", s.OnFailureReturn, strings.Join(all, ", "))
+	}
+	if s.ReturnLimit < 0 {
+		return fmt.Errorf("return_limit: %s is below 0", s.ReturnLimit)
+	}
+	if s.copyTo = (mail.Address{}); s.CopyReports != "" {
+		if s.copyTo, err = mail.ParseAddress(s.CopyReports); err != nil {
+			return fmt.Errorf("copy_failure_reports: %w", err)
+		}
+	}
+	return nil
+}
+
+// back is how much of a message goes back whose sender has asked for so much.
+func (s *Settings) back(asked mail.Return) mail.Return {
+	switch s.OnFailureReturn {
+	case alwaysHeaders:
+		return mail.ReturnHeaders
+	case alwaysBody:
+		return mail.ReturnFull
+	}
+	switch {
+	case asked != 0:
+		return asked
+	case s.OnFailureReturn == bodyByDefault:
+		return mail.ReturnFull
+	}
+	return mail.ReturnHeaders
+}
