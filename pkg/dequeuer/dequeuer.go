@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -48,16 +49,17 @@ type Dequeuer struct {
 	open       func(mail.ID) (io.ReadSeekCloser, error)
 	mainDomain func() string
 	settings   func() *Settings
+	client     func(netip.Addr) bool
 	log        *slog.Logger // tag DEQUEUER
 	reports    atomic.Int64
 	room       room
 }
 
 // New returns a Dequeuer; open returns the text of a message. The settings are asked for
-// anew each time, and are valid.
+// anew each time, and are valid; client says who is among the Client IP Addresses.
 func New(k Kernel, b Begetter, open func(mail.ID) (io.ReadSeekCloser, error), mainDomain func() string, set func() *Settings,
-	log *slog.Logger) *Dequeuer {
-	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, settings: set, log: log}
+	client func(netip.Addr) bool, log *slog.Logger) *Dequeuer {
+	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, settings: set, client: client, log: log}
 }
 
 // retry is how long a report waits that could not be written.
@@ -109,23 +111,34 @@ func (d *Dequeuer) deal(ctx context.Context, r queue.Report) {
 // process deals with one message. The end of its recipients is on record already,
 // so nothing is transferred twice whatever happens here.
 func (d *Dequeuer) process(ctx context.Context, r queue.Report) error {
-	wanted := r.Done[:0:0]
+	wanted, denied := r.Done[:0:0], r.Done[:0:0]
+	receipts := d.receipts(r.Envelope)
 	for _, done := range r.Done {
-		if done.Wanted {
+		switch {
+		case !done.Wanted:
+		case done.Result.Action == mail.Failed || receipts:
 			wanted = append(wanted, done)
+		default:
+			denied = append(denied, done)
 		}
 	}
 	if len(wanted) == 0 {
 		if r.Last {
 			return d.kernel.Gone(r.ID)
 		}
-		d.kernel.ReturnReport(r.ID, time.Time{})
-		return nil
+		var err error
+		if len(denied) > 0 { // nobody is told, and that is all
+			err = d.kernel.Decide(consequences(r, nil, denied, 0)...)
+		}
+		if err == nil {
+			d.kernel.ReturnReport(r.ID, time.Time{})
+		}
+		return err
 	}
 	if !d.room.try(r.Last) {
 		return errNoRoom
 	}
-	err := d.report(ctx, r, wanted)
+	err := d.report(ctx, r, wanted, denied)
 	if err == nil {
 		d.room.found(d.log, r.Last)
 	}
@@ -133,7 +146,7 @@ func (d *Dequeuer) process(ctx context.Context, r queue.Report) error {
 	if errors.As(err, &refused) && refused.Result.Action == mail.Failed {
 		d.log.Log(ctx, serverlog.Failure, "the report to "+r.Envelope.ReturnPath.Path()+" cannot be delivered and is dropped: "+
 			refused.Error(), "id", r.ID)
-		err = d.kernel.Decide(consequences(r, wanted, 0)...)
+		err = d.kernel.Decide(consequences(r, nil, append(wanted, denied...), 0)...)
 	}
 	if err == nil && !r.Last {
 		d.kernel.ReturnReport(r.ID, time.Time{})
@@ -141,13 +154,35 @@ func (d *Dequeuer) process(ctx context.Context, r queue.Report) error {
 	return err
 }
 
-// consequences are what a report means for the message that it is about.
-func consequences(r queue.Report, wanted []queue.Done, report mail.ID) []fact.Change {
-	said := fact.Reported{DSN: report}
-	for _, done := range wanted {
-		said.Rcpts = append(said.Rcpts, done.Rcpt)
+// receipts says whether the sender of a message may ask for positive reports (chapter:
+// Send Return-Receipts to).
+func (d *Dequeuer) receipts(e *mail.Envelope) bool {
+	switch d.settings().Receipts {
+	case everybody:
+		return true
+	case clients:
+		return e.Auth != "" || !e.Source.External() || d.client(e.Peer)
+	case authenticated:
+		return e.Auth != "" || !e.Source.External()
 	}
-	changes := []fact.Change{{ID: r.ID, Fact: said}}
+	return false
+}
+
+// consequences are what a report means for the message that it is about: of whom it told,
+// and of whom nobody is told.
+func consequences(r queue.Report, told, untold []queue.Done, report mail.ID) (changes []fact.Change) {
+	for _, f := range []struct {
+		of  []queue.Done
+		dsn mail.ID
+	}{{told, report}, {untold, 0}} {
+		said := fact.Reported{DSN: f.dsn}
+		for _, done := range f.of {
+			said.Rcpts = append(said.Rcpts, done.Rcpt)
+		}
+		if len(f.of) > 0 {
+			changes = append(changes, fact.Change{ID: r.ID, Fact: said})
+		}
+	}
 	if r.Last {
 		changes = append(changes, fact.Change{ID: r.ID, Fact: fact.Gone{}})
 	}
@@ -155,7 +190,7 @@ func consequences(r queue.Report, wanted []queue.Done, report mail.ID) []fact.Ch
 }
 
 // report composes and submits a report.
-func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted []queue.Done) error {
+func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted, denied []queue.Done) error {
 	original, err := d.open(r.ID)
 	if err != nil {
 		return err
@@ -166,7 +201,9 @@ func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted []queue.Do
 		ReportingMTA: domain, Now: time.Now(), ID: r.ID, EnvelopeID: r.Envelope.EnvelopeID, Submitted: r.Envelope.Submitted,
 		Subject: subject(original), Original: original,
 		Return: set.back(r.Envelope.Return), Limit: int64(set.ReturnLimit)}
+	failed := false
 	for _, done := range wanted {
+		failed = failed || done.Result.Action == mail.Failed
 		rcpt := r.Envelope.Recipients[done.Rcpt]
 		said := dsn.Recipient{To: rcpt.Address, Original: rcpt.Original, Result: done.Result, Last: done.At}
 		if !done.Person && done.Key.Module != queue.Enqueuer { // else the text stands alone
@@ -174,17 +211,20 @@ func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted []queue.Do
 		}
 		report.Recipients = append(report.Recipients, said)
 	}
+	if !failed { // RFC 3461 §4.3: RET is about failures
+		report.Return = mail.ReturnHeaders
+	}
 	var text bytes.Buffer
 	if err := dsn.Compose(&text, report); err != nil {
 		return err
 	}
 	env := &mail.Envelope{Source: mail.DSN, Recipients: []mail.Recipient{{Address: r.Envelope.ReturnPath, Notify: mail.NotifyNever}},
 		Body: mail.Body8BitMIME, SMTPUTF8: !r.Envelope.ReturnPath.ASCII()}
-	if a := set.copyTo; !a.IsZero() && a.Fold() != r.Envelope.ReturnPath.Fold() {
+	if a := set.copyTo; failed && !a.IsZero() && a.Fold() != r.Envelope.ReturnPath.Fold() {
 		env.Recipients = append(env.Recipients, mail.Recipient{Address: a, Notify: mail.NotifyNever})
 		env.SMTPUTF8 = env.SMTPUTF8 || !a.ASCII()
 	}
-	id, err := d.begetter.Beget(ctx, env, &text, func(id mail.ID) []fact.Change { return consequences(r, wanted, id) })
+	id, err := d.begetter.Beget(ctx, env, &text, func(id mail.ID) []fact.Change { return consequences(r, wanted, denied, id) })
 	if err != nil {
 		return err
 	}

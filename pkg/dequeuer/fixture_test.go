@@ -10,6 +10,7 @@ import (
 	"mime"
 	"mime/multipart"
 	netmail "net/mail"
+	"net/netip"
 	"net/textproto"
 	"strings"
 	"sync"
@@ -126,7 +127,7 @@ func work(t *testing.T, d *desk, f func(hand func(queue.Report))) {
 			d.settings = dequeuer.Defaults()
 		}
 		q := dequeuer.New(d, d, d.open, func() string { return "here.example" }, func() *dequeuer.Settings { return &d.settings },
-			slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+			func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.1") }, slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		run.Go(func() { q.Run(ctx) })

@@ -17,6 +17,7 @@ type Settings struct {
 	OnFailureReturn string            `toml:"on_failure_return" doc:"how much of a message goes back with a failure report: \"headers by default\" or \"body by default\", if its sender has not said (RET), or \"always headers\" or \"always body\", whatever he has said (chapter: On Failure, Return)"`
 	ReturnLimit     settings.Size     `toml:"return_limit" doc:"of a message that is larger the header alone goes back; 0: there is no limit"`
 	CopyReports     string            `toml:"copy_failure_reports" doc:"an address that gets all failure reports, too; empty: nobody (chapter: Copy Failure Reports)"`
+	Receipts        string            `toml:"send_return_receipts_to" doc:"who gets a report of a delivery, if he has asked for it (NOTIFY=SUCCESS): everybody, clients (authenticated senders, and the client_ip_addresses of server.toml), authenticated, nobody (chapter: Send Return-Receipts to)"`
 	LogDelivery     bool              `toml:"log_message_delivery" doc:"each end of a recipient is a record in the supplementary log SystemLogs/EMails (chapter: Log Message Delivery)"`
 
 	copyTo mail.Address // CopyReports, after Validate
@@ -30,9 +31,18 @@ const (
 	alwaysBody       = "always body"
 )
 
+// The values of Send Return-Receipts to.
+const (
+	everybody     = "everybody"
+	clients       = "clients"
+	authenticated = "authenticated"
+	nobody        = "nobody"
+)
+
 // Defaults are the settings of a new server.
 func Defaults() Settings {
-	return Settings{Processors: 1, ReportingDelay: settings.Duration(time.Minute), OnFailureReturn: headersByDefault, ReturnLimit: 1 << 20}
+	return Settings{Processors: 1, ReportingDelay: settings.Duration(time.Minute), OnFailureReturn: headersByDefault, ReturnLimit: 1 << 20,
+		Receipts: everybody}
 }
 
 // Validate names the first key that cannot be used.
@@ -46,6 +56,9 @@ func (s *Settings) Validate() (err error) {
 	all := []string{headersByDefault, bodyByDefault, alwaysHeaders, alwaysBody}
 	if !slices.Contains(all, s.OnFailureReturn) {
 		return fmt.Errorf("on_failure_return: %q is none of %s", s.OnFailureReturn, strings.Join(all, ", "))
+	}
+	if who := []string{everybody, clients, authenticated, nobody}; !slices.Contains(who, s.Receipts) {
+		return fmt.Errorf("send_return_receipts_to: %q is none of %s", s.Receipts, strings.Join(who, ", "))
 	}
 	if s.ReturnLimit < 0 {
 		return fmt.Errorf("return_limit: %s is below 0", s.ReturnLimit)

@@ -3,6 +3,7 @@ package dequeuer_test
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"cgq/pkg/dequeuer"
+	"cgq/pkg/fact"
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
 	"cgq/pkg/settings"
@@ -87,13 +89,60 @@ func TestCopyFailureReports(t *testing.T) {
 	}
 }
 
+// Send Return-Receipts to (chapter), by who has submitted the message; failures are for all.
+func TestReturnReceipts(t *testing.T) {
+	delivered := failed(0)
+	delivered.Result = mail.Result{Action: mail.Delivered, Status: mail.Status{2, 0, 0}, Text: "Delivered to the user mailbox"}
+	stranger, client := &mail.Envelope{Source: mail.SMTP, Peer: netip.MustParseAddr("192.0.2.9")}, &mail.Envelope{Source: mail.SMTP, Peer: netip.MustParseAddr("192.0.2.1")}
+	known := &mail.Envelope{Source: mail.SMTP, Auth: "ann", Peer: netip.MustParseAddr("192.0.2.9")}
+	for setting, want := range map[string][3]bool{
+		"everybody":     {true, true, true},
+		"clients":       {false, true, true},
+		"authenticated": {false, false, true},
+		"nobody":        {},
+	} {
+		for i, by := range []*mail.Envelope{stranger, client, known} {
+			for _, last := range []bool{true, false} {
+				d := set(t, func(s *dequeuer.Settings) { s.Receipts, s.CopyReports = setting, "postmaster@a.example" })
+				r := about(last, delivered)
+				r.Envelope.Source, r.Envelope.Peer, r.Envelope.Auth, r.Envelope.Return = by.Source, by.Peer, by.Auth, mail.ReturnFull
+				work(t, d, func(hand func(queue.Report)) { hand(r) })
+				if !want[i] {
+					said := len(d.decided) == 1 && reflect.DeepEqual(d.decided[0].Fact, fact.Reported{Rcpts: []int{0}})
+					if len(d.begotten) > 0 || last && len(d.gone) != 1 || !last && !said {
+						t.Errorf("%s, %d, last %v: %d reports, gone %v, decided %v", setting, i, last, len(d.begotten), d.gone, d.decided)
+					}
+					continue
+				}
+				if len(d.begotten) != 1 {
+					t.Errorf("%s, %d, last %v: %d reports, want one", setting, i, last, len(d.begotten))
+					continue
+				}
+				p := parse(t, d.begotten[0].text)
+				if p.rcpts[0].Get("Action") != "delivered" || p.kind != "text/rfc822-headers" || len(d.begotten[0].env.Recipients) != 1 {
+					t.Errorf("%s, %d: %s, %s goes back, to %v", setting, i, p.rcpts[0].Get("Action"), p.kind, d.begotten[0].env.Recipients)
+				}
+			}
+		}
+	}
+	d := set(t, func(s *dequeuer.Settings) { s.Receipts = "nobody" })
+	other := delivered
+	other.Rcpt = 1
+	work(t, d, func(hand func(queue.Report)) { hand(about(true, failed(0), other)) })
+	want := []fact.Change{{ID: 4711, Fact: fact.Reported{DSN: firstID, Rcpts: []int{0}}}, {ID: 4711, Fact: fact.Reported{Rcpts: []int{1}}}, {ID: 4711, Fact: fact.Gone{}}}
+	if p := parse(t, d.begotten[0].text); len(p.rcpts) != 1 || !reflect.DeepEqual(d.begotten[0].changes, want) {
+		t.Errorf("one has failed, one is delivered: %d recipients, %+v", len(p.rcpts), d.begotten[0].changes)
+	}
+}
+
 func TestSettingsSayWhatIsWrong(t *testing.T) {
 	for want, change := range map[string]func(*dequeuer.Settings){
-		"processors: 0 is not between":        func(s *dequeuer.Settings) { s.Processors = 0 },
-		"processors: 101 is not between":      func(s *dequeuer.Settings) { s.Processors = 101 },
-		`on_failure_return: "all" is none of`: func(s *dequeuer.Settings) { s.OnFailureReturn = "all" },
-		"return_limit: ":                      func(s *dequeuer.Settings) { s.ReturnLimit = -1 },
-		"copy_failure_reports: ":              func(s *dequeuer.Settings) { s.CopyReports = "x@" },
+		"processors: 0 is not between":           func(s *dequeuer.Settings) { s.Processors = 0 },
+		"processors: 101 is not between":         func(s *dequeuer.Settings) { s.Processors = 101 },
+		`on_failure_return: "all" is none of`:    func(s *dequeuer.Settings) { s.OnFailureReturn = "all" },
+		`send_return_receipts_to: "all" is none`: func(s *dequeuer.Settings) { s.Receipts = "all" },
+		"return_limit: ":                         func(s *dequeuer.Settings) { s.ReturnLimit = -1 },
+		"copy_failure_reports: ":                 func(s *dequeuer.Settings) { s.CopyReports = "x@" },
 	} {
 		s := dequeuer.Defaults()
 		change(&s)
@@ -135,7 +184,7 @@ func TestProcessors(t *testing.T) {
 			set.Store(&s)
 		}
 		use(3)
-		q := dequeuer.New(k, nil, nil, nil, set.Load, slog.New(slog.DiscardHandler))
+		q := dequeuer.New(k, nil, nil, nil, set.Load, nil, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { q.Run(ctx); close(done) }()

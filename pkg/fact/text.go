@@ -21,7 +21,7 @@ import (
 //	Filtered at skip [place cut text]…
 //	tried rcpt at attempts until status code mta text
 //	suspended module queue at attempts until status code mta text
-//	Settled rcpt at action status code mta text
+//	Settled rcpt at action status code mta text [reports]
 //	Rejected rcpt at report by text [act]
 //	Undone rcpt at by act
 //	Purged rcpt at by act
@@ -63,7 +63,10 @@ func Append(b []byte, f Fact) []byte {
 		return result(b, f.Result)
 	case Settled:
 		b = stamp(number(append(b, "Settled"...), int64(f.Rcpt)), f.At)
-		return result(words(b, f.Result.Action.String()), f.Result)
+		if b = result(words(b, f.Result.Action.String()), f.Result); f.Result.Reports {
+			b = append(b, " reports"...)
+		}
+		return b
 	case Rejected:
 		b = stamp(number(append(b, "Rejected"...), int64(f.Rcpt)), f.At)
 		b = words(b, yesNo(f.Report), f.By, limit(f.Text))
@@ -301,6 +304,11 @@ func Parse(line string) (Fact, error) {
 			s.fail("an action is wrong")
 		}
 		t.Result = s.result(action)
+		if s.rest != "" {
+			if t.Result.Reports = true; s.word() != "reports" || action != mail.Relayed {
+				s.fail("a word that no result has")
+			}
+		}
 		f = t
 	case "Rejected":
 		r := Rejected{Rcpt: s.rcpt(), At: s.time(), Report: s.yesNo(), By: s.word(), Text: s.word()}

@@ -36,6 +36,8 @@ var lines = []struct {
 		"Filtered 4 yes 20 0 X-A:%20b%20c%0A 21 3 -"},
 	{fact.Settled{Rcpt: 2, At: at(5), Result: refused},
 		"Settled 2 5 failed 5.1.1 550 mx.example.com no%20such%0D%0Auser%20100%25"},
+	{fact.Settled{Rcpt: 2, At: at(5), Result: mail.Result{Action: mail.Relayed, Text: "relayed via mx", MTA: "mx", Reports: true}},
+		"Settled 2 5 relayed 0.0.0 0 mx relayed%20via%20mx reports"},
 	{fact.Rejected{Rcpt: 0, At: at(7), By: "root", Report: true, Text: "closed for good ✉", Act: 12},
 		"Rejected 0 7 yes root closed%20for%20good%20✉ 12"},
 	{fact.Freed{Rcpt: 4, At: at(8), By: "ann"}, "freed 4 8 ann"},
@@ -99,7 +101,8 @@ func TestDelayForm(t *testing.T) {
 func TestWhatIsWrittenWronglyIsRefused(t *testing.T) {
 	for _, line := range []string{"", "Gone x", "Settled", "Settled 1 2 delayed 4.0.0 0 - -", "Settled -1 2 failed 5.0.0 0 - x",
 		"Reported 1 ", "Reported 1 a", "Rejected 0 1 maybe root x", "tried 0 1 1 1 4.x.0 0 - -", "freed 0 1 half%4", "freed 9999999 1 x",
-		"Filtered 1", "Filtered 1 no 5", "Filtered 1 no 5 4 - 8 0 x", "Filtered 1 no -1 0 x", "begun"} {
+		"Filtered 1", "Filtered 1 no 5", "Filtered 1 no 5 4 - 8 0 x", "Filtered 1 no -1 0 x", "begun",
+		"Settled 2 5 failed 5.0.0 0 mx x reports", "Settled 2 5 relayed 2.0.0 0 mx x maybe"} {
 		if f, err := fact.Parse(line); err == nil {
 			t.Errorf("Parse(%q) = %#v, want an error", line, f)
 		}

@@ -72,6 +72,10 @@ type Result struct {
 	Text   string    // what the peer said, or what happened; hostile, escape before showing
 	MTA    string    // the host that said it, or that took the message
 	After  time.Time // Delayed only: not before; zero leaves it to the retry schedule
+
+	// Reports says of what was Relayed that the host which took it knows what its sender
+	// wants to hear, and will tell him (RFC 3461 §5.2.1).
+	Reports bool
 }
 
 // Final reports whether the recipient leaves the queue with this result.

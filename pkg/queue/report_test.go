@@ -87,3 +87,38 @@ func TestReportThatFailsComesAgain(t *testing.T) {
 		t.Error("a message that is gone is reported")
 	}
 }
+
+// RFC 3461 §5.2: what the sender hears, by NOTIFY, what became of the recipient, and whether
+// the next host reports itself. A null return path never hears anything (RFC 5321 §4.5.5).
+func TestWhatIsWanted(t *testing.T) {
+	never, failure, delay, success := mail.NotifyNever, mail.NotifyFailure, mail.NotifyDelay, mail.NotifySuccess
+	failed, delivered := mail.Result{Action: mail.Failed}, mail.Result{Action: mail.Delivered}
+	relayed, passed := mail.Result{Action: mail.Relayed}, mail.Result{Action: mail.Relayed, Reports: true}
+	discarded := mail.Result{Action: mail.Discarded}
+	for notify, want := range map[mail.Notify][5]bool{ // failed, delivered, relayed, relayed to one that reports, discarded
+		0:                         {true, false, false, false, false},
+		never:                     {},
+		failure:                   {true, false, false, false, false},
+		delay:                     {},
+		success:                   {false, true, true, false, false},
+		success | failure:         {true, true, true, false, false},
+		success | delay:           {false, true, true, false, false},
+		failure | delay:           {true, false, false, false, false},
+		success | failure | delay: {true, true, true, false, false},
+	} {
+		for i, r := range []mail.Result{failed, delivered, relayed, passed, discarded} {
+			for _, null := range []bool{false, true} {
+				s := New()
+				e := &mail.Envelope{Recipients: []mail.Recipient{{Address: mail.Address{Local: "a", Domain: "b.example"}, Notify: notify}}}
+				if !null {
+					e.ReturnPath = mail.Address{Local: "s", Domain: "c.example"}
+				}
+				s.Add(Message{ID: 1, Envelope: e})
+				s.Apply(1, fact.Settled{Rcpt: 0, At: time.Unix(1, 0), Result: r})
+				if d, ok := s.Result(1, 0); !ok || d.Wanted != (want[i] && !null) {
+					t.Errorf("NOTIFY=%s, %s, reports %v, null return path %v: wanted %v, want %v", notify, r.Action, r.Reports, null, d.Wanted, want[i] && !null)
+				}
+			}
+		}
+	}
+}

@@ -431,6 +431,8 @@ func (m *message) wants(r *recipient, result mail.Result) bool {
 		return false
 	case result.Action == mail.Failed:
 		return r.notify().Failure()
+	case result.Action == mail.Delivered, result.Action == mail.Relayed && !result.Reports:
+		return r.notify().Success()
 	}
 	return false
 }

@@ -226,7 +226,7 @@ func (s *server) assemble() {
 	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain,
-		func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer }, dequeuerLog)
+		func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer }, s.enqueuer.IsClient, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()

@@ -303,7 +303,7 @@ func (w *work) broken(t *module.Transfer, todo []int, err error) ([]int, step) {
 
 // verdict turns what the other side said into results.
 func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int, next step) {
-	host := w.link.host
+	host, reports := w.link.host, w.link.ext.dsn
 	if v.mail.class() != 2 {
 		r := v.mail.result(host)
 		if !r.Final() {
@@ -338,7 +338,7 @@ func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int,
 	case a.class() == 2:
 		w.sent(t, v)
 		status, _ := a.split()
-		settle(t, accepted, mail.Result{Action: mail.Relayed, Status: status, Text: "relayed via " + host, MTA: host})
+		settle(t, accepted, mail.Result{Action: mail.Relayed, Status: status, Text: "relayed via " + host, MTA: host, Reports: reports})
 	case a.class() == 4:
 		if a.code == 421 {
 			w.drop()
