@@ -169,11 +169,7 @@ func (c *rspamdClient) answer(b []byte) (a Answer, err error) {
 		return a, err
 	case "rewrite subject":
 		if a, err = c.accept(&said); err == nil && said.Subject != "" {
-			fields, _, err := headerFields("Subject: " + encoded(said.Subject))
-			if err != nil || len(fields) != 1 {
-				return Answer{}, errors.New("its new subject is none")
-			}
-			a.Change = append(a.Change, Change{"Subject", 1, strings.TrimPrefix(fields[0], "Subject: ")})
+			a.Change = append(a.Change, Change{"Subject", 1, encoded(said.Subject)})
 		}
 		return a, err
 	case "greylist", "soft reject":
@@ -183,7 +179,7 @@ func (c *rspamdClient) answer(b []byte) (a Answer, err error) {
 	case "discard":
 		return Answer{Verdict: Discard}, nil
 	case "quarantine":
-		return Answer{Verdict: Later, Result: mail.Result{Action: mail.Delayed, Status: mail.Status{4, 7, 1}, Text: "quarantine: " + text("rspamd says so")}}, nil
+		return later("quarantine: " + text("rspamd says so")), nil
 	}
 	return Answer{}, fmt.Errorf("its action is none that is known: %q", clip(said.Action))
 }
@@ -205,7 +201,7 @@ func (s *rspamdAnswer) note() string {
 func (c *rspamdClient) accept(s *rspamdAnswer) (a Answer, err error) {
 	for _, name := range sortedKeys(s.Milter.Remove) {
 		if !isField(name + ":") {
-			a.Notes = append(a.Notes, fmt.Sprintf("no header field, left as it is: %q", clip(name)))
+			a.Notes = append(a.Notes, leftOut(name))
 			continue
 		}
 		a.Change = append(a.Change, Change{Name: name, Index: s.Milter.Remove[name]})
@@ -231,9 +227,9 @@ func (c *rspamdClient) accept(s *rspamdAnswer) (a Answer, err error) {
 	return a, nil
 }
 
-// encoded is a text as it may stand in a header (RFC 2047).
+// encoded is a text as it may stand in a header (RFC 2047), an encoded word a line.
 func encoded(text string) string {
-	return mime.QEncoding.Encode("utf-8", strings.Join(strings.Fields(text), " "))
+	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", oneLine(text)), "?= =?", "?=\n =?")
 }
 
 func sortedKeys[T any](m map[string]T) []string {
@@ -247,22 +243,12 @@ func sortedKeys[T any](m map[string]T) []string {
 
 // add adds a field.
 func (a *Answer) add(name, value string) {
-	fields, notes, err := headerFields(name + ": " + folded(value))
-	if err != nil || len(fields) > 1 {
-		fields, notes = nil, []string{fmt.Sprintf("no header field, left out: %q", clip(name))}
+	field, ok := headerField(name, " "+strings.TrimSpace(value))
+	if !ok {
+		a.Notes = append(a.Notes, leftOut(name))
+		return
 	}
-	a.Add, a.Notes = append(a.Add, fields...), append(a.Notes, notes...)
-}
-
-// folded is a value whose further lines are all continued.
-func folded(value string) string {
-	lines := strings.Split(strings.ReplaceAll(strings.TrimSpace(value), "\r", ""), "\n")
-	for i := range lines[1:] {
-		if l := lines[i+1]; l != "" && l[0] != ' ' && l[0] != '\t' {
-			lines[i+1] = " " + l
-		}
-	}
-	return strings.Join(lines, "\n")
+	a.Add = append(a.Add, field)
 }
 
 // valuesOf reads a value in all forms that rspamd gives it: a text, {value, order}, or a
