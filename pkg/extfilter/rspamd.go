@@ -1,12 +1,14 @@
 package extfilter
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net"
 	"net/http"
@@ -65,6 +67,9 @@ func (c *rspamdClient) filter(ctx context.Context, r *Request) (Answer, error) {
 		return Answer{}, err
 	}
 	q.Header = c.fields(r)
+	// A connection that was closed while it was idle is tried once more with another. For
+	// package http this makes the request one that may be; nothing is sent of it.
+	q.GetBody, q.Header["Idempotency-Key"] = r.Open, nil
 	said, err := c.http.Do(q)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -123,20 +128,31 @@ func printable(r rune) rune {
 
 // A rspamdAnswer is what is looked at of one.
 type rspamdAnswer struct {
-	Error    string                     `json:"error"`
-	Skipped  bool                       `json:"is_skipped"`
-	Score    float64                    `json:"score"`
-	Action   string                     `json:"action"`
-	Symbols  map[string]json.RawMessage `json:"symbols"`
-	Subject  string                     `json:"subject"`
+	Error    string  `json:"error"`
+	Score    float64 `json:"score"`
+	Action   string  `json:"action"`
+	Symbols  object  `json:"symbols"`
+	Subject  string  `json:"subject"`
 	Messages struct {
 		SMTP string `json:"smtp_message"`
 	} `json:"messages"`
 	Milter struct {
-		Add    map[string]json.RawMessage `json:"add_headers"`
-		Remove map[string]int             `json:"remove_headers"`
+		Add    object `json:"add_headers"`
+		Remove object `json:"remove_headers"`
 	} `json:"milter"`
 	DKIM json.RawMessage `json:"dkim-signature"`
+}
+
+// An object is one of JSON. An empty one may be written as an empty list: it is made of a
+// table of Lua, which does not tell them apart.
+type object map[string]json.RawMessage
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (o *object) UnmarshalJSON(b []byte) error {
+	if string(b) == "[]" {
+		return nil
+	}
+	return json.Unmarshal(b, (*map[string]json.RawMessage)(o))
 }
 
 func (c *rspamdClient) answer(b []byte) (a Answer, err error) {
@@ -204,7 +220,13 @@ func (c *rspamdClient) accept(s *rspamdAnswer) (a Answer, err error) {
 			a.Notes = append(a.Notes, leftOut(name))
 			continue
 		}
-		a.Change = append(a.Change, Change{Name: name, Index: s.Milter.Remove[name]})
+		places, err := placesOf(s.Milter.Remove[name])
+		if err != nil {
+			return Answer{}, fmt.Errorf("its removal of %q: %w", clip(name), err)
+		}
+		for _, i := range places {
+			a.Change = append(a.Change, Change{Name: name, Index: i})
+		}
 	}
 	for _, name := range sortedKeys(s.Milter.Add) {
 		values, err := valuesOf(s.Milter.Add[name])
@@ -249,6 +271,26 @@ func (a *Answer) add(name, value string) {
 		return
 	}
 	a.Add = append(a.Add, field)
+}
+
+// placesOf reads which fields of a name are removed: a number, or a list. All are meant as
+// they are before one is removed, so what is farthest from where they are counted comes first.
+func placesOf(raw json.RawMessage) (all []int, err error) {
+	var list []float64
+	if json.Unmarshal(raw, &list) != nil {
+		list = make([]float64, 1)
+		if err := json.Unmarshal(raw, &list[0]); err != nil {
+			return nil, errors.New("it has a place that is none")
+		}
+	}
+	for _, n := range list {
+		if n != math.Trunc(n) || math.Abs(n) > 1<<20 || len(list) > 100 {
+			return nil, errors.New("it has a place that is none")
+		}
+		all = append(all, int(n))
+	}
+	slices.SortFunc(all, func(a, b int) int { return cmp.Or(cmp.Compare(max(b, 0), max(a, 0)), cmp.Compare(a, b)) })
+	return all, nil
 }
 
 // valuesOf reads a value in all forms that rspamd gives it: a text, {value, order}, or a
