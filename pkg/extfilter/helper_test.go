@@ -145,7 +145,7 @@ func newSite(t *testing.T, all ...Filter) *site {
 
 // helps is a filter by a helper of a kind.
 func helps(kind string, change ...func(*Filter)) Filter {
-	f := Filter{Name: "av", Kind: "helper", Program: fmt.Sprintf("%q helper %s", os.Args[0], kind), AutoRestart: settings.Duration(time.Millisecond)}
+	f := Filter{Name: "av", Kind: "helper", Program: fmt.Sprintf("%q helper %s", os.Args[0], kind), AutoRestart: After(time.Millisecond)}
 	for _, c := range change {
 		c(&f)
 	}
@@ -234,7 +234,7 @@ func TestHelperDoesWrong(t *testing.T) {
 		{"hang", false, "external helper timed out", []func(*Filter){timeout(time.Second)}},
 		{"die", false, "ended 3 times", nil},
 		{"die-once", true, "stderr", []func(*Filter){func(f *Filter) { f.WhenDown = "wait" }}},
-		{"die", false, "auto_restart is 0s", []func(*Filter){func(f *Filter) { f.AutoRestart = -1 }}},
+		{"die", false, "auto_restart is 0s", []func(*Filter){func(f *Filter) { f.AutoRestart = After(0) }}},
 		{"flood", true, "", nil},
 		{"garbage", false, "no answer of the protocol", nil},
 		{"long", true, "more than 4096 bytes", nil},
@@ -244,8 +244,7 @@ func TestHelperDoesWrong(t *testing.T) {
 	} {
 		t.Run(tt.subject, func(t *testing.T) {
 			set := helps("speaks5", tt.set...)
-			never := set.AutoRestart < 0
-			set.AutoRestart = max(set.AutoRestart, 0)
+			never := set.AutoRestart == After(0)
 			s := newSite(t, set)
 			a, err := s.ask(t, tt.subject)
 			var down *Unavailable
@@ -287,7 +286,7 @@ func TestHelperVersions(t *testing.T) {
 // A program that is not there: nobody waits for the time-out.
 func TestHelperCannotBeStarted(t *testing.T) {
 	s := newSite(t, Filter{Name: "av", Kind: "helper", Program: "/nowhere/at-all", Timeout: settings.Duration(time.Hour),
-		AutoRestart: settings.Duration(time.Hour)})
+		AutoRestart: After(time.Hour)})
 	_, err := s.ask(t, "OK")
 	if down := new(Unavailable); !errors.As(err, &down) || !strings.Contains(down.Why, "/nowhere/at-all") {
 		t.Errorf("the answer is %v, want why it is not available", err)
@@ -408,6 +407,47 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 	twice := &Settings{[]Filter{{Name: "a", Kind: "milter", Address: "h:1"}, {Name: "A", Kind: "milter", Address: "inet:1@h"}}}
 	if err := twice.Validate(); err == nil || !strings.Contains(err.Error(), `filter[2].name: "A" is there twice`) {
 		t.Errorf("two of a name: %v", err)
+	}
+}
+
+// What the file says, and what it need not say.
+func TestSettingsOfTheFile(t *testing.T) {
+	const text = `
+[[filter]]
+name = "standard"
+kind = "helper"
+program = "scan"
+[[filter]]
+name = "never again"
+kind = "helper"
+program = "scan"
+auto_restart = "0s"
+[[filter]]
+name = "soon"
+kind = "helper"
+program = "scan"
+auto_restart = "100ms"
+processes = 2
+`
+	var s Settings
+	if err := settings.Decode("filters.toml", []byte(text), &s); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []time.Duration{5 * time.Second, 0, 100 * time.Millisecond} {
+		f := s.Filters[i].complete()
+		if f.AutoRestart.D() != want || f.Timeout.D() != 2*time.Minute || f.InFlight != 16 || f.WhenDown != "refuse" {
+			t.Errorf("%s: %+v", f.Name, f)
+		}
+		if f != f.complete() {
+			t.Errorf("%s is another one when it is complete", f.Name)
+		}
+	}
+	err := settings.Decode("filters.toml", []byte(text+"[[filter]]\nname = \"soon\"\nkind = \"helper\"\nprogram = \"scan\"\nauto_restart = 5\n"), &s)
+	if err == nil || !strings.Contains(err.Error(), "filters.toml:21: filter.auto_restart: ") {
+		t.Errorf("a number without a unit: %v", err)
+	}
+	if document, err := s.Document(); err != nil || settings.Decode("filters.toml", []byte(document), new(Settings)) != nil {
+		t.Errorf("the file of a new server: %v\n%s", err, document)
 	}
 }
 
