@@ -64,6 +64,14 @@ func be(kind string) {
 		subject, _, _ = strings.Cut(subject, "\n")
 		switch word, _, _ := strings.Cut(subject, " "); word {
 		case "hang":
+		case "slow":
+			time.Sleep(300 * time.Millisecond)
+			say("%s OK", seq)
+		case "complain":
+			for range 10_000 {
+				fmt.Fprintln(os.Stderr, "it hurts")
+			}
+			say("%s OK", seq)
 		case "die":
 			fmt.Fprintln(os.Stderr, "I am about to quit")
 			os.Exit(1)
@@ -237,7 +245,8 @@ func TestHelperDoesWrong(t *testing.T) {
 		{"die", false, "auto_restart is 0s", []func(*Filter){func(f *Filter) { f.AutoRestart = After(0) }}},
 		{"flood", true, "", nil},
 		{"garbage", false, "no answer of the protocol", nil},
-		{"long", true, "more than 4096 bytes", nil},
+		{"long", false, "more than 4096 bytes", nil},
+		{"complain", true, "more than that is left out", nil},
 		{"twice", true, "nobody has asked, or it was answered", nil},
 		{"other", true, "nobody has asked", nil},
 		{"babble", false, "100 lines in a row", nil},
@@ -350,6 +359,66 @@ func TestGivenUp(t *testing.T) {
 	}
 	if log := s.log.String(); strings.Contains(log, "ended") || strings.Contains(log, "ignored") {
 		t.Errorf("the log says\n%s", log)
+	}
+}
+
+// What a helper had beside the message of which it dies is answered all the same.
+func TestHelperDiesOfOneMessage(t *testing.T) {
+	s := newSite(t, helps("speaks4"))
+	var all sync.WaitGroup
+	for n := range 10 {
+		subject := "OK"
+		if n%5 == 2 {
+			subject = "die"
+		}
+		r := s.request(t, subject)
+		all.Go(func() {
+			_, err := s.Filter(t.Context(), "av", r)
+			if (err != nil) != (subject == "die") || err != nil && !strings.Contains(err.Error(), errOften.Error()) {
+				t.Errorf("%s: %v", subject, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A helper that has much to do is not stopped because of those who have waited for it.
+func TestBusyHelperIsNotStopped(t *testing.T) {
+	s := newSite(t, helps("speaks4", timeout(time.Second), func(f *Filter) { f.InFlight = 1 }))
+	var all sync.WaitGroup
+	for range 6 {
+		r := s.request(t, "slow")
+		all.Go(func() {
+			if _, err := s.Filter(t.Context(), "av", r); err != nil && !strings.Contains(err.Error(), "timed out") {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if log := s.log.String(); strings.Contains(log, "ended") {
+		t.Errorf("it was stopped:\n%s", log)
+	}
+}
+
+// A helper that hangs is stopped, also when he who has asked did not wait for that.
+func TestHangingHelperIsStopped(t *testing.T) {
+	s := newSite(t, helps("speaks4", timeout(time.Second)))
+	ctx, cancel := context.WithCancel(t.Context())
+	r := s.request(t, "hang")
+	done := make(chan error)
+	go func() { _, err := s.Filter(ctx, "av", r); done <- err }()
+	for !strings.Contains(s.log.String(), "FILE") {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Filter = %v", err)
+	}
+	for !strings.Contains(s.log.String(), "timed out, and is stopped") {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := s.ask(t, "OK"); err != nil {
+		t.Error(err)
 	}
 }
 

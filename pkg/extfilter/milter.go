@@ -57,6 +57,7 @@ const maxMilter = 1 << 20
 // milterConn is a connection that a milter cannot say endlessly much over.
 type milterConn struct {
 	net.Conn
+	in   *bufio.Reader // the library reads a few bytes at a time
 	left int
 }
 
@@ -64,7 +65,7 @@ func (c *milterConn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		return 0, fmt.Errorf("the milter says more than %d bytes", maxMilter)
 	}
-	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	n, err := c.in.Read(p[:min(len(p), c.left)])
 	c.left -= n
 	return n, err
 }
@@ -104,7 +105,7 @@ func (m *milterClient) converse(ctx context.Context, r *Request, old bool) (Answ
 		protocol = oldMilterProtocol
 	}
 	s, err := milter.NewClientWithOptions(m.o.network, m.o.address, milter.ClientOptions{
-		Dialer: dialed{&milterConn{conn, maxMilter}}, ActionMask: milterActions, ProtocolMask: protocol}).Session()
+		Dialer: dialed{&milterConn{conn, bufio.NewReader(conn), maxMilter}}, ActionMask: milterActions, ProtocolMask: protocol}).Session()
 	if err != nil {
 		return Answer{}, err
 	}
@@ -132,7 +133,8 @@ type milterTalk struct {
 // talk is all of it, until the milter has made up its mind.
 func (t *milterTalk) talk() (Answer, error) {
 	if more := t.ActionOpts &^ milterActions; more != 0 {
-		return Answer{}, fmt.Errorf("the milter insists on what it must not do here (actions %#x): replace the body, or the envelope", uint32(more))
+		return Answer{}, fmt.Errorf("the milter insists on what it must not do here (actions %#x): "+
+			"replace the body, or the envelope", uint32(more))
 	}
 	for _, step := range []func() (*milter.Action, error){t.connect, t.helo, t.mail, t.recipients, t.fields, t.HeaderEnd} {
 		act, err := step()
@@ -159,7 +161,8 @@ func (t *milterTalk) connect() (*milter.Action, error) {
 	if peer.IsValid() {
 		name = "[" + peer.String() + "]"
 	}
-	if err := t.Macros(milter.CodeConn, "j", t.m.o.host(), "{daemon_name}", "cgqd", "v", "cgqd", "_", name, "{client_addr}", address); err != nil {
+	if err := t.Macros(milter.CodeConn, "j", t.m.o.host(), "{daemon_name}", "cgqd", "v", "cgqd", "_", name,
+		"{client_addr}", address); err != nil {
 		return nil, err
 	}
 	return t.Conn(name, family, 0, address)
@@ -292,8 +295,8 @@ func (t *milterTalk) body() (Answer, error) {
 
 // answer is what the milter has decided.
 func (t *milterTalk) answer(edits []milter.ModifyAction, act *milter.Action) (a Answer, err error) {
-	t.m.o.log.Log(context.Background(), serverlog.All, fmt.Sprintf("the milter answers %c %d %s, with %d changes", act.Code, act.SMTPCode, act.SMTPText, len(edits)),
-		"id", t.r.ID)
+	t.m.o.log.Log(context.Background(), serverlog.All, fmt.Sprintf("the milter answers %c %d %s, with %d changes",
+		act.Code, act.SMTPCode, act.SMTPText, len(edits)), "id", t.r.ID)
 	switch act.Code {
 	case milter.ActAccept, milter.ActContinue:
 		for _, e := range edits {

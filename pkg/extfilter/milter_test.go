@@ -90,10 +90,11 @@ func serveMilter(t *testing.T, w *witness, options milter.OptProtocol, network s
 		t.Fatal(err)
 	}
 	w.mu, w.told = new(sync.Mutex), new(strings.Builder)
-	s := &milter.Server{NewMilter: func() milter.Milter { return w }, Protocol: options, Actions: milter.OptAddHeader | milter.OptChangeHeader | milter.OptAddRcpt | milter.OptQuarantine}
+	s := &milter.Server{NewMilter: func() milter.Milter { return w }, Protocol: options,
+		Actions: milter.OptAddHeader | milter.OptChangeHeader | milter.OptAddRcpt | milter.OptQuarantine}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
-	t.Cleanup(func() { l.Close(); <-ended })
+	t.Cleanup(func() { l.Close(); t.Log("the milter:", <-ended) })
 	address := l.Addr().String()
 	if network == "unix" {
 		address = "unix:" + address
@@ -314,7 +315,11 @@ func TestMilterDoesWrong(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, hostile(t, tt.repeat, tt.say...))
+			f := hostile(t, tt.repeat, tt.say...)
+			if tt.repeat { // that it ends is no matter of time
+				f.Timeout = settings.Duration(time.Minute)
+			}
+			s := newSite(t, f)
 			a, err := s.Filter(t.Context(), "av", message("A: b\n", "c\n"))
 			if down := new(Unavailable); !errors.As(err, &down) || !strings.Contains(down.Why, tt.want) {
 				t.Errorf("the answer is %+v, %v; want %s", a, err, tt.want)
