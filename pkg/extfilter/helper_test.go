@@ -175,7 +175,7 @@ func (s *site) request(t *testing.T, subject string) *Request {
 	if _, err := f.WriteString("P I <>\n\n" + text); err != nil || f.Close() != nil {
 		t.Fatal(err)
 	}
-	return &Request{ID: 7, Envelope: &mail.Envelope{}, Header: []byte("Subject: " + subject + "\n\n"), Size: int64(len(text)),
+	return &Request{ID: 7, Envelope: &mail.Envelope{Recipients: []mail.Recipient{{Address: address("b@example.net")}}}, Header: []byte("Subject: " + subject + "\n\n"), Size: int64(len(text)),
 		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil },
 		Lend: func() (string, func(), error) { return filepath.Base(f.Name()), func() {}, nil }}
 }
