@@ -54,6 +54,16 @@ func refusal(status mail.Status, code int, text string) Answer {
 	return Answer{Verdict: Reject, Result: r}
 }
 
+// ownStatus is the enhanced status in front of a text, and the text without it, if there is
+// one of the same class: what is permanent does not become temporary by its words.
+func ownStatus(standard mail.Status, text string) (mail.Status, string) {
+	first, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
+	if s, ok := mail.ParseStatus(first); ok && s[0] == standard[0] && strings.TrimSpace(rest) != "" {
+		return s, rest
+	}
+	return standard, text
+}
+
 // later is the answer that a message has to wait.
 func later(text string) Answer {
 	a := refusal(mail.Status{4, 7, 1}, 0, text)

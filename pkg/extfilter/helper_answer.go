@@ -73,7 +73,8 @@ func parseAnswer(rest string) (a Answer, err error) {
 			}
 		case "ERROR":
 			text := p.report("rejected by a filter of this server")
-			r := refusal(mail.Status{5, 7, 1}, 0, text)
+			status, text := ownStatus(mail.Status{5, 7, 1}, text)
+			r := refusal(status, 0, text)
 			r.Notes = a.Notes
 			return r, p.err
 		case "REJECTED":

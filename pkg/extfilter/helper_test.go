@@ -211,6 +211,8 @@ func TestHelperAnswers(t *testing.T) {
 			Answer{Add: []string{`X-A: "q\`}, MirrorTo: []mail.Address{address("a@b.example")}, Recipients: []mail.Address{address("c@d.example")}}},
 		{`ERROR "a virus\e was found"`, rejected("a virus was found")},
 		{`ERROR bare words`, rejected("bare words")},
+		{`ERROR "5.7.0 confidential"`, refusal(mail.Status{5, 7, 0}, 0, "confidential")},
+		{`ERROR "4.7.0 confidential"`, rejected("4.7.0 confidential")},
 		{`DISCARD`, Answer{Verdict: Discard}},
 		{`REJECTED "no licence"`, Answer{Verdict: Later,
 			Result: mail.Result{Action: mail.Delayed, Status: mail.Status{4, 7, 1}, Text: "no licence"}}},

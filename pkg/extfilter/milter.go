@@ -324,12 +324,7 @@ func (t *milterTalk) answer(edits []milter.ModifyAction, act *milter.Action) (a 
 
 // replied is a refusal in the words of a milter: the text may begin with an enhanced status.
 func replied(code int, text string) Answer {
-	status := mail.Status{uint16(code / 100), 7, 1}
-	if first, rest, ok := strings.Cut(text, " "); ok {
-		if s, ok := mail.ParseStatus(first); ok && s[0] == status[0] {
-			status, text = s, rest
-		}
-	}
+	status, text := ownStatus(mail.Status{uint16(code / 100), 7, 1}, text)
 	if strings.TrimSpace(text) == "" {
 		text = "the message is rejected by a filter of this server"
 	}

@@ -36,7 +36,7 @@ func running(t *testing.T, socket, name string, args ...string) {
 	go func() { ended <- c.Wait() }()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
-		<-ended
+		t.Log(name, "has ended:", <-ended)
 	})
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if conn, err := net.Dial("unix", socket); err == nil {
