@@ -81,7 +81,7 @@ func (f *Filters) client(set Filter) client {
 		return nil
 	case set.Kind == kindMilter:
 		network, address, _ := milterAddress(set.Address) // Validate has seen it
-		return newMilter(milterOptions{network: network, address: address, timeout: set.Timeout.D(), host: f.host, log: log})
+		return newMilter(milterOptions{network: network, address: address, host: f.host, log: log})
 	case set.Kind == kindRspamd:
 		return newRspamd(rspamdOptions{url: set.URL, password: set.Password, spamHeader: set.SpamHeader, host: f.host, log: log})
 	}

@@ -2,11 +2,14 @@ package extfilter
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,13 +25,17 @@ const (
 	oldestInterface = 3
 )
 
-// maxTries is how often a request is sent again because its helper has ended: it may have
-// ended of it.
+// maxTries is how often a helper may end while it has a request: it may have ended of it.
+// After the first time such a request is sent when the helper has no other, so that those
+// that were merely beside it are answered.
 const maxTries = 3
 
 // maxNonsense is how many lines in a row may be no answer to anything until a helper is
 // stopped.
 const maxNonsense = 100
+
+// maxComplaints is how many lines of its stderr a process gets into the log in a minute.
+const maxComplaints = 100
 
 // quitTime is how long a helper has to end by itself.
 const quitTime = 5 * time.Second
@@ -38,7 +45,7 @@ type helper struct {
 	args  []string
 	base  string
 	pause time.Duration // until one that has ended is started again; 0: never
-	start time.Duration // how long it may take to say its version
+	limit time.Duration // how long it may take to answer
 	log   *slog.Logger
 
 	number atomic.Uint64 // of the last request
@@ -49,13 +56,13 @@ type helper struct {
 
 func newHelper(set Filter, base string, log *slog.Logger) *helper {
 	args, _ := program.Split(set.Program) // Validate has seen it
-	h := &helper{args: args, base: base, pause: set.AutoRestart.D(), start: set.Timeout.D(), log: log,
+	h := &helper{args: args, base: base, pause: set.AutoRestart.D(), limit: set.Timeout.D(), log: log,
 		free: make(chan *worker, set.Processes*set.InFlight)}
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	workers := make([]*worker, set.Processes)
 	for i := range workers {
-		workers[i] = &worker{h: h, in: make(chan *request), gave: make(chan givenUp, set.InFlight), room: set.InFlight,
+		workers[i] = &worker{h: h, in: make(chan *request), gave: make(chan *request, set.InFlight), room: set.InFlight,
 			pending: map[uint64]*request{}}
 		h.work.Go(func() { workers[i].run(ctx) })
 	}
@@ -77,14 +84,11 @@ func (h *helper) close() {
 type request struct {
 	number uint64
 	line   string
-	tries  int
 	reply  chan reply // capacity 1
-}
 
-// givenUp is a request for whose answer nobody waits any more.
-type givenUp struct {
-	*request
-	late bool // it should have been there
+	// These are the worker's.
+	tries int       // so often a process has ended while it had it
+	sent  time.Time // zero: the process does not have it yet
 }
 
 type reply struct {
@@ -118,10 +122,8 @@ func (h *helper) filter(ctx context.Context, r *Request) (Answer, error) {
 		return got.answer, got.err
 	case <-ctx.Done():
 	}
-	// A program that has not answered in time is stopped.
-	why := context.Cause(ctx)
-	w.gave <- givenUp{q, errors.Is(why, errTimeout)}
-	return Answer{}, why
+	w.gave <- q
+	return Answer{}, context.Cause(ctx)
 }
 
 // A worker has one process, and starts it again when it has ended. What it has belongs to
@@ -129,7 +131,7 @@ func (h *helper) filter(ctx context.Context, r *Request) (Answer, error) {
 type worker struct {
 	h       *helper
 	in      chan *request // to be asked
-	gave    chan givenUp  // nobody waits for their answers any more
+	gave    chan *request // nobody waits for their answers any more
 	room    int           // so many may be under way
 	pending map[uint64]*request
 }
@@ -149,11 +151,7 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 		w.h.log.Log(ctx, serverlog.Failure, "the helper has ended: "+err.Error())
-		for n, q := range w.pending {
-			if q.tries++; q.tries >= maxTries {
-				w.answer(n, Answer{}, errOften)
-			}
-		}
+		w.suspect()
 		switch {
 		case w.h.pause == 0:
 			w.refuse(ctx, errEnded, nil)
@@ -165,6 +163,19 @@ func (w *worker) run(ctx context.Context) {
 		default:
 			w.rest(ctx)
 		}
+	}
+}
+
+// suspect counts what the process had when it ended.
+func (w *worker) suspect() {
+	for n, q := range w.pending {
+		if q.sent.IsZero() {
+			continue
+		}
+		if q.sent = (time.Time{}); q.tries+1 == maxTries {
+			w.answer(n, Answer{}, errOften)
+		}
+		q.tries++
 	}
 }
 
@@ -221,25 +232,33 @@ type talk struct {
 	*worker
 	p        *program.Process
 	out      chan string
-	first    uint64          // the number of INTF
-	ready    bool            // it was answered
-	nonsense int             // lines in a row
-	given    map[uint64]bool // requests given up whose answers may come
+	first    uint64               // the number of INTF
+	ready    bool                 // it was answered
+	nonsense int                  // lines in a row
+	queue    []*request           // of those pending, what the process does not have yet
+	has      int                  // so many requests the process has
+	alone    bool                 // what it has is suspected of having ended another process
+	given    map[uint64]time.Time // what it has and nobody waits for, and since when it has it
+	stuck    *time.Timer          // when the first of these should have been answered
 }
 
 // serve has one process from its start to its end, and says why it ended.
 func (w *worker) serve(ctx context.Context) error {
 	h := w.h
 	p, err := program.Start(context.WithoutCancel(ctx), program.Command{Path: h.args[0], Args: h.args[1:], Dir: h.base,
-		Stderr: func(line string) { h.log.Log(context.Background(), serverlog.Problem, "stderr: "+line) }})
+		Stderr: h.complain()})
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStart, err)
 	}
 	h.log.Log(ctx, serverlog.Low, "the helper is started: "+h.args[0])
-	t := &talk{worker: w, p: p, out: make(chan string, 2*w.room+2), first: h.number.Add(1), given: map[uint64]bool{}}
-	lines, read := make(chan string), make(chan struct{})
+	t := &talk{worker: w, p: p, out: make(chan string, 2*w.room+2), first: h.number.Add(1), given: map[uint64]time.Time{},
+		stuck: time.NewTimer(h.limit)}
+	t.queue = slices.SortedFunc(maps.Values(w.pending), func(a, b *request) int {
+		return cmp.Or(cmp.Compare(a.tries, b.tries), cmp.Compare(a.number, b.number))
+	})
+	lines, read := make(chan line), make(chan struct{})
 	var pumps sync.WaitGroup
-	pumps.Go(func() { defer close(lines); t.read(p.Stdout, lines, read) })
+	pumps.Go(func() { defer close(lines); defer p.Stdout.Close(); t.read(p.Stdout, lines, read) })
 	pumps.Go(func() { t.write(p.Stdin) })
 	grace := time.Duration(0)
 	defer func() {
@@ -251,9 +270,10 @@ func (w *worker) serve(ctx context.Context) error {
 	if err := t.say(fmt.Sprintf("%d INTF %d", t.first, newestInterface)); err != nil {
 		return err
 	}
-	begin := time.NewTimer(h.start)
+	begin := time.NewTimer(h.limit)
 	defer begin.Stop()
-	for {
+	defer t.stuck.Stop()
+	for err == nil {
 		select {
 		case <-ctx.Done():
 			grace = quitTime
@@ -265,26 +285,66 @@ func (w *worker) serve(ctx context.Context) error {
 			}
 		case q := <-w.in:
 			w.pending[q.number] = q
-			if err := t.send(q); err != nil {
-				return err
-			}
+			t.queue = append(t.queue, q)
+			err = t.send()
 		case q := <-w.gave:
-			if w.pending[q.number] == nil {
-				continue
-			}
-			delete(w.pending, q.number)
-			if t.given[q.number] = true; q.late {
-				return fmt.Errorf("%w, and is stopped; the request was %q", errTimeout, q.line)
-			}
-		case line, ok := <-lines:
+			t.giveUp(q)
+		case <-t.stuck.C:
+			err = t.overdue()
+		case l, ok := <-lines:
 			if !ok {
 				return t.ended()
 			}
-			if err := t.heard(line); err != nil {
-				return err
-			}
+			err = t.heard(l)
 		}
 	}
+	return err
+}
+
+// complain is where a process says on stderr what is wrong. One that never stops saying it
+// does not fill the log.
+func (h *helper) complain() func(line string) {
+	var since time.Time
+	n := 0
+	return func(line string) {
+		if now := time.Now(); now.Sub(since) > time.Minute {
+			since, n = now, 0
+		}
+		switch n++; {
+		case n <= maxComplaints:
+			h.log.Log(context.Background(), serverlog.Problem, "stderr: "+line)
+		case n == maxComplaints+1:
+			h.log.Log(context.Background(), serverlog.Problem, "stderr: more than that is left out for a minute")
+		}
+	}
+}
+
+// giveUp is for a request whose answer nobody waits for any more. The process may still
+// have it, for as long as any other.
+func (t *talk) giveUp(q *request) {
+	if t.pending[q.number] == nil {
+		return // it was answered at the same time
+	}
+	delete(t.pending, q.number)
+	if !q.sent.IsZero() {
+		t.given[q.number] = q.sent
+		t.stuck.Reset(0)
+	}
+}
+
+// overdue is an error when the process has a request for too long: it is to be stopped. A
+// request that has waited for its turn first is nothing that the process is to blame for.
+func (t *talk) overdue() error {
+	first := t.h.limit
+	for n, sent := range t.given {
+		left := t.h.limit - time.Since(sent)
+		if left <= 0 {
+			return fmt.Errorf("%w, and is stopped: it has not answered request %d", errTimeout, n)
+		}
+		first = min(first, left)
+	}
+	t.stuck.Reset(first)
+	return nil
 }
 
 // ended is why a process that says nothing any more has ended.
@@ -300,12 +360,25 @@ func (t *talk) ended() error {
 	return errors.New("it has ended by itself")
 }
 
-// send asks, as soon as the versions are known.
-func (t *talk) send(q *request) error {
-	if !t.ready {
-		return nil
+// send asks what is to be asked, and may be: as soon as the versions are known, no more at
+// a time than the settings say, and what is suspected alone.
+func (t *talk) send() error {
+	for t.ready && !t.alone && t.has < t.room && len(t.queue) > 0 {
+		q := t.queue[0]
+		if t.pending[q.number] == q {
+			if t.alone = q.tries > 0; t.alone && t.has > 0 {
+				t.alone = false
+				return nil
+			}
+			t.has++
+			q.sent = time.Now()
+			if err := t.say(q.line); err != nil {
+				return err
+			}
+		}
+		t.queue = t.queue[1:]
 	}
-	return t.say(q.line)
+	return nil
 }
 
 // say writes a line. There is room for all that may be under way, if the process reads
@@ -332,60 +405,69 @@ func (t *talk) write(w io.WriteCloser) {
 	}
 }
 
+// A line is one of the process.
+type line struct {
+	text string
+	cut  bool // it was longer than a line may be, and this is its beginning
+}
+
 // read hands on the lines of the process. It waits for who takes them: a helper that says
 // more than anybody wants to hear waits, too.
-func (t *talk) read(r io.Reader, lines chan<- string, stop <-chan struct{}) {
+func (t *talk) read(r io.Reader, lines chan<- line, stop <-chan struct{}) {
 	b := bufio.NewReaderSize(r, maxAnswer+1)
-	for long := false; ; {
+	for inside := false; ; { // of a line that is too long
 		piece, err := b.ReadSlice('\n')
-		if len(piece) > 0 && (!long || err == nil) {
-			line := strings.TrimRight(string(piece), "\r\n")
-			if long {
-				line = "" // the end of one that was too long
-			}
-			if errors.Is(err, bufio.ErrBufferFull) {
-				line = "! a line of more than " + fmt.Sprint(maxAnswer) + " bytes, which begins: " + clip(line)
-			}
+		cut := errors.Is(err, bufio.ErrBufferFull)
+		if len(piece) > 0 && !inside {
 			select {
-			case lines <- line:
+			case lines <- line{strings.TrimRight(string(piece), "\r\n"), cut}:
 			case <-stop:
 				return
 			}
 		}
-		if long = errors.Is(err, bufio.ErrBufferFull); err != nil && !long {
+		if inside = cut; err != nil && !cut {
 			return
 		}
 	}
 }
 
 // heard deals with a line of the process. An error ends it.
-func (t *talk) heard(line string) error {
-	log := t.h.log
-	log.Log(context.Background(), serverlog.All, fmt.Sprintf("inp(%03d): %s", len(line), line))
-	if strings.HasPrefix(line, "*") || line == "" {
+func (t *talk) heard(l line) error {
+	t.h.log.Log(context.Background(), serverlog.All, fmt.Sprintf("inp(%03d): %s", len(l.text), l.text))
+	if strings.HasPrefix(l.text, "*") || l.text == "" {
 		return nil
 	}
-	number, rest, err := splitSeq(line)
-	switch {
-	case err != nil:
-	case number == t.first && !t.ready:
+	number, rest, err := splitSeq(l.text)
+	if err == nil && number == t.first && !t.ready {
 		return t.agree(rest)
-	case t.given[number]:
-		delete(t.given, number)
-		return nil
-	case t.pending[number] == nil:
-		err = badAnswer("nobody has asked, or it was answered: %q", clip(line))
-	default:
-		t.nonsense = 0
-		a, err := parseAnswer(rest)
-		t.answer(number, a, err)
-		return nil
 	}
-	log.Log(context.Background(), serverlog.Problem, "ignored: "+err.Error())
+	if _, ok := t.given[number]; ok && err == nil {
+		delete(t.given, number)
+		return t.answered()
+	}
+	if q := t.pending[number]; q != nil && !q.sent.IsZero() && err == nil {
+		a, err := parseAnswer(rest)
+		if l.cut {
+			a, err = Answer{}, badAnswer("it has more than %d bytes", maxAnswer)
+		}
+		t.answer(number, a, err)
+		return t.answered()
+	}
+	if err == nil {
+		err = badAnswer("nobody has asked, or it was answered: %q", clip(l.text))
+	}
+	t.h.log.Log(context.Background(), serverlog.Problem, "ignored: "+err.Error())
 	if t.nonsense++; t.nonsense >= maxNonsense {
 		return fmt.Errorf("it has said %d lines in a row that are no answers", t.nonsense)
 	}
 	return nil
+}
+
+// answered is for what the process does not have any more: there is room for another one.
+func (t *talk) answered() error {
+	t.has--
+	t.nonsense, t.alone = 0, false
+	return t.send()
 }
 
 // agree reads the version that the process speaks; then it gets what waits.
@@ -399,27 +481,22 @@ func (t *talk) agree(rest string) error {
 	}
 	t.h.log.Log(context.Background(), serverlog.Low, fmt.Sprintf("the helper speaks version %d of the interface", version))
 	t.ready = true
-	for _, q := range t.pending {
-		if err := t.send(q); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.send()
 }
 
 // quit ends a process in good order; it has not long.
-func (t *talk) quit(lines <-chan string) {
+func (t *talk) quit(lines <-chan line) {
 	if t.say(fmt.Sprintf("%d QUIT", t.h.number.Add(1))) != nil {
 		return
 	}
 	end := time.After(quitTime)
 	for {
 		select {
-		case line, ok := <-lines:
+		case l, ok := <-lines:
 			if !ok {
 				return
 			}
-			if number, rest, err := splitSeq(line); err == nil && t.pending[number] == nil && strings.HasPrefix(rest, "OK") {
+			if number, rest, err := splitSeq(l.text); err == nil && t.pending[number] == nil && strings.HasPrefix(rest, "OK") {
 				return
 			}
 		case <-end:

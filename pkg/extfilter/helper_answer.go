@@ -43,14 +43,6 @@ func splitSeq(line string) (seq uint64, rest string, err error) {
 	return seq, strings.Trim(rest, " "), nil
 }
 
-// clip is as much of a stranger's line as is repeated.
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80] + "…"
-	}
-	return s
-}
-
 // parseAnswer reads what stands behind the number.
 func parseAnswer(rest string) (a Answer, err error) {
 	p := words{rest: rest}
@@ -81,12 +73,15 @@ func parseAnswer(rest string) (a Answer, err error) {
 			}
 		case "ERROR":
 			text := p.report("rejected by a filter of this server")
-			return Answer{Verdict: Reject, Notes: a.Notes,
-				Result: mail.Result{Action: mail.Failed, Status: mail.Status{5, 7, 1}, Text: text}}, p.err
+			status, text := ownStatus(mail.Status{5, 7, 1}, text)
+			r := refusal(status, 0, text)
+			r.Notes = a.Notes
+			return r, p.err
 		case "REJECTED":
 			text := p.report("the filter cannot decide now")
-			return Answer{Verdict: Later, Notes: a.Notes,
-				Result: mail.Result{Action: mail.Delayed, Status: mail.Status{4, 7, 1}, Text: text}}, p.err
+			r := later(text)
+			r.Notes = a.Notes
+			return r, p.err
 		case "DISCARD":
 			return Answer{Verdict: Discard, Notes: a.Notes}, p.end()
 		case "FAILURE":
@@ -162,8 +157,7 @@ func (w *words) report(standard string) string {
 			w.err = err
 		}
 	}
-	text = strings.Join(strings.Fields(text), " ")
-	if text == "" {
+	if oneLine(text) == "" {
 		return standard
 	}
 	return text
@@ -174,40 +168,4 @@ func (w *words) end() error {
 		w.err = badAnswer("more than there should be: %q", clip(w.rest))
 	}
 	return w.err
-}
-
-// headerFields takes a text of header fields apart. What is no field is left out, and
-// noted: a filter that is wrong about one field may be right about the message.
-func headerFields(text string) (all, notes []string, err error) {
-	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\r", ""), "\n") {
-		switch folded := line != "" && (line[0] == ' ' || line[0] == '\t'); {
-		case strings.TrimSpace(line) == "":
-		case strings.ContainsRune(line, 0):
-			notes = append(notes, fmt.Sprintf("no header field, left out: %q", clip(line)))
-		case folded && len(all) > 0:
-			all[len(all)-1] += "\n" + line
-		case !isField(line):
-			notes = append(notes, fmt.Sprintf("no header field, left out: %q", clip(line)))
-		default:
-			all = append(all, line)
-		}
-	}
-	if len(all) == 0 && len(notes) == 0 {
-		return nil, nil, badAnswer("ADDHEADER without a field")
-	}
-	return all, notes, nil
-}
-
-// isField says whether a line is the first of a header field (RFC 5322 §3.6.8).
-func isField(line string) bool {
-	name, _, ok := strings.Cut(line, ":")
-	if !ok || name == "" {
-		return false
-	}
-	for i := range len(name) {
-		if name[i] <= ' ' || name[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
 }

@@ -64,6 +64,14 @@ func be(kind string) {
 		subject, _, _ = strings.Cut(subject, "\n")
 		switch word, _, _ := strings.Cut(subject, " "); word {
 		case "hang":
+		case "slow":
+			time.Sleep(300 * time.Millisecond)
+			say("%s OK", seq)
+		case "complain":
+			for range 10_000 {
+				fmt.Fprintln(os.Stderr, "it hurts")
+			}
+			say("%s OK", seq)
 		case "die":
 			fmt.Fprintln(os.Stderr, "I am about to quit")
 			os.Exit(1)
@@ -145,7 +153,7 @@ func newSite(t *testing.T, all ...Filter) *site {
 
 // helps is a filter by a helper of a kind.
 func helps(kind string, change ...func(*Filter)) Filter {
-	f := Filter{Name: "av", Kind: "helper", Program: fmt.Sprintf("%q helper %s", os.Args[0], kind), AutoRestart: settings.Duration(time.Millisecond)}
+	f := Filter{Name: "av", Kind: "helper", Program: fmt.Sprintf("%q helper %s", os.Args[0], kind), AutoRestart: After(time.Millisecond)}
 	for _, c := range change {
 		c(&f)
 	}
@@ -203,6 +211,8 @@ func TestHelperAnswers(t *testing.T) {
 			Answer{Add: []string{`X-A: "q\`}, MirrorTo: []mail.Address{address("a@b.example")}, Recipients: []mail.Address{address("c@d.example")}}},
 		{`ERROR "a virus\e was found"`, rejected("a virus was found")},
 		{`ERROR bare words`, rejected("bare words")},
+		{`ERROR "5.7.0 confidential"`, refusal(mail.Status{5, 7, 0}, 0, "confidential")},
+		{`ERROR "4.7.0 confidential"`, rejected("4.7.0 confidential")},
 		{`DISCARD`, Answer{Verdict: Discard}},
 		{`REJECTED "no licence"`, Answer{Verdict: Later,
 			Result: mail.Result{Action: mail.Delayed, Status: mail.Status{4, 7, 1}, Text: "no licence"}}},
@@ -234,18 +244,18 @@ func TestHelperDoesWrong(t *testing.T) {
 		{"hang", false, "external helper timed out", []func(*Filter){timeout(time.Second)}},
 		{"die", false, "ended 3 times", nil},
 		{"die-once", true, "stderr", []func(*Filter){func(f *Filter) { f.WhenDown = "wait" }}},
-		{"die", false, "auto_restart is 0s", []func(*Filter){func(f *Filter) { f.AutoRestart = -1 }}},
+		{"die", false, "auto_restart is 0s", []func(*Filter){func(f *Filter) { f.AutoRestart = After(0) }}},
 		{"flood", true, "", nil},
 		{"garbage", false, "no answer of the protocol", nil},
-		{"long", true, "more than 4096 bytes", nil},
+		{"long", false, "more than 4096 bytes", nil},
+		{"complain", true, "more than that is left out", nil},
 		{"twice", true, "nobody has asked, or it was answered", nil},
 		{"other", true, "nobody has asked", nil},
 		{"babble", false, "100 lines in a row", nil},
 	} {
 		t.Run(tt.subject, func(t *testing.T) {
 			set := helps("speaks5", tt.set...)
-			never := set.AutoRestart < 0
-			set.AutoRestart = max(set.AutoRestart, 0)
+			never := set.AutoRestart == After(0)
 			s := newSite(t, set)
 			a, err := s.ask(t, tt.subject)
 			var down *Unavailable
@@ -287,7 +297,7 @@ func TestHelperVersions(t *testing.T) {
 // A program that is not there: nobody waits for the time-out.
 func TestHelperCannotBeStarted(t *testing.T) {
 	s := newSite(t, Filter{Name: "av", Kind: "helper", Program: "/nowhere/at-all", Timeout: settings.Duration(time.Hour),
-		AutoRestart: settings.Duration(time.Hour)})
+		AutoRestart: After(time.Hour)})
 	_, err := s.ask(t, "OK")
 	if down := new(Unavailable); !errors.As(err, &down) || !strings.Contains(down.Why, "/nowhere/at-all") {
 		t.Errorf("the answer is %v, want why it is not available", err)
@@ -354,6 +364,66 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
+// What a helper had beside the message of which it dies is answered all the same.
+func TestHelperDiesOfOneMessage(t *testing.T) {
+	s := newSite(t, helps("speaks4"))
+	var all sync.WaitGroup
+	for n := range 10 {
+		subject := "OK"
+		if n%5 == 2 {
+			subject = "die"
+		}
+		r := s.request(t, subject)
+		all.Go(func() {
+			_, err := s.Filter(t.Context(), "av", r)
+			if (err != nil) != (subject == "die") || err != nil && !strings.Contains(err.Error(), errOften.Error()) {
+				t.Errorf("%s: %v", subject, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A helper that has much to do is not stopped because of those who have waited for it.
+func TestBusyHelperIsNotStopped(t *testing.T) {
+	s := newSite(t, helps("speaks4", timeout(time.Second), func(f *Filter) { f.InFlight = 1 }))
+	var all sync.WaitGroup
+	for range 6 {
+		r := s.request(t, "slow")
+		all.Go(func() {
+			if _, err := s.Filter(t.Context(), "av", r); err != nil && !strings.Contains(err.Error(), "timed out") {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if log := s.log.String(); strings.Contains(log, "ended") {
+		t.Errorf("it was stopped:\n%s", log)
+	}
+}
+
+// A helper that hangs is stopped, also when he who has asked did not wait for that.
+func TestHangingHelperIsStopped(t *testing.T) {
+	s := newSite(t, helps("speaks4", timeout(time.Second)))
+	ctx, cancel := context.WithCancel(t.Context())
+	r := s.request(t, "hang")
+	done := make(chan error)
+	go func() { _, err := s.Filter(ctx, "av", r); done <- err }()
+	for !strings.Contains(s.log.String(), "FILE") {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Filter = %v", err)
+	}
+	for !strings.Contains(s.log.String(), "timed out, and is stopped") {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := s.ask(t, "OK"); err != nil {
+		t.Error(err)
+	}
+}
+
 // Settings change while filters are asked.
 func TestUse(t *testing.T) {
 	s := newSite(t, helps("speaks4"))
@@ -408,6 +478,47 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 	twice := &Settings{[]Filter{{Name: "a", Kind: "milter", Address: "h:1"}, {Name: "A", Kind: "milter", Address: "inet:1@h"}}}
 	if err := twice.Validate(); err == nil || !strings.Contains(err.Error(), `filter[2].name: "A" is there twice`) {
 		t.Errorf("two of a name: %v", err)
+	}
+}
+
+// What the file says, and what it need not say.
+func TestSettingsOfTheFile(t *testing.T) {
+	const text = `
+[[filter]]
+name = "standard"
+kind = "helper"
+program = "scan"
+[[filter]]
+name = "never again"
+kind = "helper"
+program = "scan"
+auto_restart = "0s"
+[[filter]]
+name = "soon"
+kind = "helper"
+program = "scan"
+auto_restart = "100ms"
+processes = 2
+`
+	var s Settings
+	if err := settings.Decode("filters.toml", []byte(text), &s); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []time.Duration{5 * time.Second, 0, 100 * time.Millisecond} {
+		f := s.Filters[i].complete()
+		if f.AutoRestart.D() != want || f.Timeout.D() != 2*time.Minute || f.InFlight != 16 || f.WhenDown != "refuse" {
+			t.Errorf("%s: %+v", f.Name, f)
+		}
+		if f != f.complete() {
+			t.Errorf("%s is another one when it is complete", f.Name)
+		}
+	}
+	err := settings.Decode("filters.toml", []byte(text+"[[filter]]\nname = \"soon\"\nkind = \"helper\"\nprogram = \"scan\"\nauto_restart = 5\n"), &s)
+	if err == nil || !strings.Contains(err.Error(), "filters.toml:21: filter.auto_restart: ") {
+		t.Errorf("a number without a unit: %v", err)
+	}
+	if document, err := s.Document(); err != nil || settings.Decode("filters.toml", []byte(document), new(Settings)) != nil {
+		t.Errorf("the file of a new server: %v\n%s", err, document)
 	}
 }
 

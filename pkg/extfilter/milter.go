@@ -1,6 +1,7 @@
 package extfilter
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-milter"
@@ -19,16 +21,18 @@ import (
 
 type milterOptions struct {
 	network, address string
-	timeout          time.Duration // of each step
 	host             func() string // macro j
 	log              *slog.Logger
 }
 
 // A milterClient has one conversation for each message: connections are cheap beside what
 // is done over them, and a milter keeps nothing from one message to the next.
-type milterClient struct{ o milterOptions }
+type milterClient struct {
+	o   milterOptions
+	old atomic.Bool // it speaks an old version of the protocol
+}
 
-func newMilter(o milterOptions) *milterClient { return &milterClient{o} }
+func newMilter(o milterOptions) *milterClient { return &milterClient{o: o} }
 
 // close implements [client].
 func (*milterClient) close() {}
@@ -41,6 +45,10 @@ const (
 		milter.OptNoHeaders | milter.OptNoEOH | milter.OptNoUnknown | milter.OptNoData | milter.OptNoHeaderReply |
 		milter.OptNoConnReply | milter.OptNoHeloReply | milter.OptNoMailReply | milter.OptNoRcptReply | milter.OptNoDataReply |
 		milter.OptNoUnknownReply | milter.OptNoEOHReply | milter.OptNoBodyReply | milter.OptHeaderLeadingSpace
+
+	// What versions before 6 know; the library goes down to one of these only for who has
+	// offered no more (among them all milters that the library itself serves).
+	oldMilterProtocol = milterProtocol & 0x7f
 )
 
 // maxMilter is how many bytes a milter may say about one message.
@@ -49,6 +57,7 @@ const maxMilter = 1 << 20
 // milterConn is a connection that a milter cannot say endlessly much over.
 type milterConn struct {
 	net.Conn
+	in   *bufio.Reader // the library reads a few bytes at a time
 	left int
 }
 
@@ -56,7 +65,7 @@ func (c *milterConn) Read(p []byte) (int, error) {
 	if c.left <= 0 {
 		return 0, fmt.Errorf("the milter says more than %d bytes", maxMilter)
 	}
-	n, err := c.Conn.Read(p[:min(len(p), c.left)])
+	n, err := c.in.Read(p[:min(len(p), c.left)])
 	c.left -= n
 	return n, err
 }
@@ -67,54 +76,65 @@ type dialed struct{ net.Conn }
 
 func (d dialed) Dial(string, string) (net.Conn, error) { return d.Conn, nil }
 
-// filter implements [client]. A milter of an older version of the protocol is asked again,
-// in its own.
+// filter implements [client].
 func (m *milterClient) filter(ctx context.Context, r *Request) (Answer, error) {
-	a, err := m.try(ctx, r, milterProtocol)
-	if errors.Is(err, milter.ErrUnsupportedMilterVersion) {
-		a, err = m.try(ctx, r, milterProtocol&milterProtocol2)
+	old := m.old.Load()
+	a, err := m.converse(ctx, r, old)
+	if errors.Is(err, milter.ErrUnsupportedMilterVersion) && !old {
+		if a, err = m.converse(ctx, r, true); err == nil && m.old.CompareAndSwap(false, true) {
+			m.o.log.Log(ctx, serverlog.Low, "the milter speaks an old version of the protocol")
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	return a, err
 }
 
-// milterProtocol2 is what version 2 of the protocol can leave out.
-const milterProtocol2 = 0x7f
-
-func (m *milterClient) try(ctx context.Context, r *Request, protocol milter.OptProtocol) (Answer, error) {
+// converse has one conversation, in an old version of the protocol or in the newest one.
+// How long that may take is the affair of ctx.
+func (m *milterClient) converse(ctx context.Context, r *Request, old bool) (Answer, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, m.o.network, m.o.address)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)); conn.Close() })()
+	protocol := milterProtocol
+	if old {
+		protocol = oldMilterProtocol
+	}
 	s, err := milter.NewClientWithOptions(m.o.network, m.o.address, milter.ClientOptions{
-		Dialer: dialed{&milterConn{conn, maxMilter}}, ReadTimeout: m.o.timeout, WriteTimeout: m.o.timeout,
-		ActionMask: milterActions, ProtocolMask: protocol}).Session()
+		Dialer: dialed{&milterConn{conn, bufio.NewReader(conn), maxMilter}}, ActionMask: milterActions, ProtocolMask: protocol}).Session()
+	if err != nil {
+		return Answer{}, err
+	}
+	text, err := r.Open()
+	if err != nil {
+		return Answer{}, err
+	}
+	defer text.Close()
+	t := &milterTalk{ClientSession: s, m: m, r: r, text: bufio.NewReaderSize(text, milter.MaxBodyChunk/2)}
+	a, err := t.talk()
 	if err == nil {
-		t := &milterTalk{ClientSession: s, m: m, r: r}
-		var a Answer
-		if a, err = t.talk(); err == nil {
-			_ = s.Close() // all is said
-			return a, nil
-		}
+		_ = s.Close() // all is said
 	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return Answer{}, err
+	return a, err
 }
 
 // A milterTalk is the conversation about one message.
 type milterTalk struct {
 	*milter.ClientSession
-	m *milterClient
-	r *Request
+	m    *milterClient
+	r    *Request
+	text *bufio.Reader // of the message; when the header is told, the body
 }
 
 // talk is all of it, until the milter has made up its mind.
 func (t *milterTalk) talk() (Answer, error) {
 	if more := t.ActionOpts &^ milterActions; more != 0 {
-		return Answer{}, fmt.Errorf("the milter insists on what it must not do here (actions %#x): replace the body, or the envelope", uint32(more))
+		return Answer{}, fmt.Errorf("the milter insists on what it must not do here (actions %#x): "+
+			"replace the body, or the envelope", uint32(more))
 	}
 	for _, step := range []func() (*milter.Action, error){t.connect, t.helo, t.mail, t.recipients, t.fields, t.HeaderEnd} {
 		act, err := step()
@@ -141,7 +161,8 @@ func (t *milterTalk) connect() (*milter.Action, error) {
 	if peer.IsValid() {
 		name = "[" + peer.String() + "]"
 	}
-	if err := t.Macros(milter.CodeConn, "j", t.m.o.host(), "{daemon_name}", "cgqd", "v", "cgqd", "_", name, "{client_addr}", address); err != nil {
+	if err := t.Macros(milter.CodeConn, "j", t.m.o.host(), "{daemon_name}", "cgqd", "v", "cgqd", "_", name,
+		"{client_addr}", address); err != nil {
 		return nil, err
 	}
 	return t.Conn(name, family, 0, address)
@@ -192,9 +213,34 @@ func (t *milterTalk) recipients() (act *milter.Action, err error) {
 	return &milter.Action{Code: milter.ActContinue}, nil
 }
 
+// maxHeader is the longest header that a milter is told.
+const maxHeader = 4 << 20
+
+// head reads the header off the text, to its end: that of the Request is cut where Rules
+// stop looking.
+func (t *milterTalk) head() (head []byte, err error) {
+	for ended := false; !ended && len(head) < maxHeader; {
+		line, err := t.text.ReadSlice('\n')
+		head = append(head, line...)
+		switch {
+		case err == nil:
+			ended = len(line) == 1 && (len(head) == 1 || head[len(head)-2] == '\n')
+		case errors.Is(err, io.EOF):
+			ended = true
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, fmt.Errorf("the text: %w", err)
+		}
+	}
+	return head, nil
+}
+
 // fields tells the header, as it is.
 func (t *milterTalk) fields() (act *milter.Action, err error) {
-	for f := range header.Fields(t.r.Header) {
+	head, err := t.head()
+	if err != nil {
+		return nil, err
+	}
+	for f := range header.Fields(head) {
 		value := string(f.Value)
 		if !t.ProtocolOption(milter.OptHeaderLeadingSpace) {
 			value = strings.TrimPrefix(value, " ")
@@ -211,17 +257,9 @@ func noNUL(s string) string { return strings.ReplaceAll(s, "\x00", "") }
 
 // body tells the text behind the header, with CRLF.
 func (t *milterTalk) body() (Answer, error) {
-	text, err := t.r.Open()
-	if err != nil {
-		return Answer{}, err
-	}
-	defer text.Close()
-	if _, err := io.CopyN(io.Discard, text, int64(len(t.r.Header))); err != nil {
-		return Answer{}, fmt.Errorf("the text: %w", err)
-	}
 	in, out := make([]byte, milter.MaxBodyChunk/2), make([]byte, 0, milter.MaxBodyChunk)
 	for {
-		n, err := text.Read(in)
+		n, err := t.text.Read(in)
 		out = out[:0]
 		for _, c := range in[:n] {
 			if c == '\n' {
@@ -257,8 +295,8 @@ func (t *milterTalk) body() (Answer, error) {
 
 // answer is what the milter has decided.
 func (t *milterTalk) answer(edits []milter.ModifyAction, act *milter.Action) (a Answer, err error) {
-	t.m.o.log.Log(context.Background(), serverlog.All, fmt.Sprintf("the milter answers %c %d %s, with %d changes", act.Code, act.SMTPCode, act.SMTPText, len(edits)),
-		"id", t.r.ID)
+	t.m.o.log.Log(context.Background(), serverlog.All, fmt.Sprintf("the milter answers %c %d %s, with %d changes",
+		act.Code, act.SMTPCode, act.SMTPText, len(edits)), "id", t.r.ID)
 	switch act.Code {
 	case milter.ActAccept, milter.ActContinue:
 		for _, e := range edits {
@@ -284,23 +322,9 @@ func (t *milterTalk) answer(edits []milter.ModifyAction, act *milter.Action) (a 
 	return Answer{}, fmt.Errorf("the milter answers what nobody understands: %q %d", act.Code, act.SMTPCode)
 }
 
-// refusal is a rejection, for good or for now as its status says.
-func refusal(status mail.Status, code int, text string) Answer {
-	r := mail.Result{Action: mail.Failed, Status: status, Code: code, Text: strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")}
-	if status[0] == 4 {
-		r.Action = mail.Delayed
-	}
-	return Answer{Verdict: Reject, Result: r}
-}
-
 // replied is a refusal in the words of a milter: the text may begin with an enhanced status.
 func replied(code int, text string) Answer {
-	status := mail.Status{uint16(code / 100), 7, 1}
-	if first, rest, ok := strings.Cut(text, " "); ok {
-		if s, ok := mail.ParseStatus(first); ok && s[0] == status[0] {
-			status, text = s, rest
-		}
-	}
+	status, text := ownStatus(mail.Status{uint16(code / 100), 7, 1}, text)
 	if strings.TrimSpace(text) == "" {
 		text = "the message is rejected by a filter of this server"
 	}
@@ -335,34 +359,17 @@ func (t *milterTalk) edit(a *Answer, e milter.ModifyAction) error {
 		}
 		a.Recipients = append(a.Recipients, to)
 	case milter.ActQuarantine:
-		text := strings.Join(strings.Fields(e.Reason), " ")
-		*a = Answer{Verdict: Later, Result: mail.Result{Action: mail.Delayed, Status: mail.Status{4, 7, 1}, Text: "quarantine: " + text}}
+		*a = later("quarantine: " + e.Reason)
 	default:
 		return fmt.Errorf("the milter does what it must not do here: %q", e.Code)
 	}
 	return nil
 }
 
-// field is a header field of a milter, whose lines are cut as it likes.
+// field is a header field of a milter.
 func (t *milterTalk) field(name, value string) (string, bool) {
-	if !isField(name + ":") {
-		return "", false
-	}
-	if !t.ProtocolOption(milter.OptHeaderLeadingSpace) || !strings.HasPrefix(value, " ") && !strings.HasPrefix(value, "\t") {
+	if !t.ProtocolOption(milter.OptHeaderLeadingSpace) || value == "" || value[0] != ' ' && value[0] != '\t' {
 		value = " " + value
 	}
-	var b strings.Builder
-	for i, line := range strings.Split(strings.ReplaceAll(noNUL(value), "\r", ""), "\n") {
-		switch {
-		case i == 0:
-		case strings.TrimSpace(line) == "":
-			continue
-		case line[0] != ' ' && line[0] != '\t':
-			b.WriteString("\n ")
-		default:
-			b.WriteString("\n")
-		}
-		b.WriteString(line)
-	}
-	return name + ":" + b.String(), true
+	return headerField(name, value)
 }

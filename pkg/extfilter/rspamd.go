@@ -1,12 +1,14 @@
 package extfilter
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net"
 	"net/http"
@@ -65,6 +67,9 @@ func (c *rspamdClient) filter(ctx context.Context, r *Request) (Answer, error) {
 		return Answer{}, err
 	}
 	q.Header = c.fields(r)
+	// A connection that was closed while it was idle is tried once more with another. For
+	// package http this makes the request one that may be; nothing is sent of it.
+	q.GetBody, q.Header["Idempotency-Key"] = r.Open, nil
 	said, err := c.http.Do(q)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -123,20 +128,31 @@ func printable(r rune) rune {
 
 // A rspamdAnswer is what is looked at of one.
 type rspamdAnswer struct {
-	Error    string                     `json:"error"`
-	Skipped  bool                       `json:"is_skipped"`
-	Score    float64                    `json:"score"`
-	Action   string                     `json:"action"`
-	Symbols  map[string]json.RawMessage `json:"symbols"`
-	Subject  string                     `json:"subject"`
+	Error    string  `json:"error"`
+	Score    float64 `json:"score"`
+	Action   string  `json:"action"`
+	Symbols  object  `json:"symbols"`
+	Subject  string  `json:"subject"`
 	Messages struct {
 		SMTP string `json:"smtp_message"`
 	} `json:"messages"`
 	Milter struct {
-		Add    map[string]json.RawMessage `json:"add_headers"`
-		Remove map[string]int             `json:"remove_headers"`
+		Add    object `json:"add_headers"`
+		Remove object `json:"remove_headers"`
 	} `json:"milter"`
 	DKIM json.RawMessage `json:"dkim-signature"`
+}
+
+// An object is one of JSON. An empty one may be written as an empty list: it is made of a
+// table of Lua, which does not tell them apart.
+type object map[string]json.RawMessage
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (o *object) UnmarshalJSON(b []byte) error {
+	if string(b) == "[]" {
+		return nil
+	}
+	return json.Unmarshal(b, (*map[string]json.RawMessage)(o))
 }
 
 func (c *rspamdClient) answer(b []byte) (a Answer, err error) {
@@ -169,11 +185,7 @@ func (c *rspamdClient) answer(b []byte) (a Answer, err error) {
 		return a, err
 	case "rewrite subject":
 		if a, err = c.accept(&said); err == nil && said.Subject != "" {
-			fields, _, err := headerFields("Subject: " + encoded(said.Subject))
-			if err != nil || len(fields) != 1 {
-				return Answer{}, errors.New("its new subject is none")
-			}
-			a.Change = append(a.Change, Change{"Subject", 1, strings.TrimPrefix(fields[0], "Subject: ")})
+			a.Change = append(a.Change, Change{"Subject", 1, encoded(said.Subject)})
 		}
 		return a, err
 	case "greylist", "soft reject":
@@ -183,7 +195,7 @@ func (c *rspamdClient) answer(b []byte) (a Answer, err error) {
 	case "discard":
 		return Answer{Verdict: Discard}, nil
 	case "quarantine":
-		return Answer{Verdict: Later, Result: mail.Result{Action: mail.Delayed, Status: mail.Status{4, 7, 1}, Text: "quarantine: " + text("rspamd says so")}}, nil
+		return later("quarantine: " + text("rspamd says so")), nil
 	}
 	return Answer{}, fmt.Errorf("its action is none that is known: %q", clip(said.Action))
 }
@@ -205,10 +217,16 @@ func (s *rspamdAnswer) note() string {
 func (c *rspamdClient) accept(s *rspamdAnswer) (a Answer, err error) {
 	for _, name := range sortedKeys(s.Milter.Remove) {
 		if !isField(name + ":") {
-			a.Notes = append(a.Notes, fmt.Sprintf("no header field, left as it is: %q", clip(name)))
+			a.Notes = append(a.Notes, leftOut(name))
 			continue
 		}
-		a.Change = append(a.Change, Change{Name: name, Index: s.Milter.Remove[name]})
+		places, err := placesOf(s.Milter.Remove[name])
+		if err != nil {
+			return Answer{}, fmt.Errorf("its removal of %q: %w", clip(name), err)
+		}
+		for _, i := range places {
+			a.Change = append(a.Change, Change{Name: name, Index: i})
+		}
 	}
 	for _, name := range sortedKeys(s.Milter.Add) {
 		values, err := valuesOf(s.Milter.Add[name])
@@ -231,9 +249,9 @@ func (c *rspamdClient) accept(s *rspamdAnswer) (a Answer, err error) {
 	return a, nil
 }
 
-// encoded is a text as it may stand in a header (RFC 2047).
+// encoded is a text as it may stand in a header (RFC 2047), an encoded word a line.
 func encoded(text string) string {
-	return mime.QEncoding.Encode("utf-8", strings.Join(strings.Fields(text), " "))
+	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", oneLine(text)), "?= =?", "?=\n =?")
 }
 
 func sortedKeys[T any](m map[string]T) []string {
@@ -247,22 +265,32 @@ func sortedKeys[T any](m map[string]T) []string {
 
 // add adds a field.
 func (a *Answer) add(name, value string) {
-	fields, notes, err := headerFields(name + ": " + folded(value))
-	if err != nil || len(fields) > 1 {
-		fields, notes = nil, []string{fmt.Sprintf("no header field, left out: %q", clip(name))}
+	field, ok := headerField(name, " "+strings.TrimSpace(value))
+	if !ok {
+		a.Notes = append(a.Notes, leftOut(name))
+		return
 	}
-	a.Add, a.Notes = append(a.Add, fields...), append(a.Notes, notes...)
+	a.Add = append(a.Add, field)
 }
 
-// folded is a value whose further lines are all continued.
-func folded(value string) string {
-	lines := strings.Split(strings.ReplaceAll(strings.TrimSpace(value), "\r", ""), "\n")
-	for i := range lines[1:] {
-		if l := lines[i+1]; l != "" && l[0] != ' ' && l[0] != '\t' {
-			lines[i+1] = " " + l
+// placesOf reads which fields of a name are removed: a number, or a list. All are meant as
+// they are before one is removed, so what is farthest from where they are counted comes first.
+func placesOf(raw json.RawMessage) (all []int, err error) {
+	var list []float64
+	if json.Unmarshal(raw, &list) != nil {
+		list = make([]float64, 1)
+		if err := json.Unmarshal(raw, &list[0]); err != nil {
+			return nil, errors.New("it has a place that is none")
 		}
 	}
-	return strings.Join(lines, "\n")
+	for _, n := range list {
+		if n != math.Trunc(n) || math.Abs(n) > 1<<20 || len(list) > 100 {
+			return nil, errors.New("it has a place that is none")
+		}
+		all = append(all, int(n))
+	}
+	slices.SortFunc(all, func(a, b int) int { return cmp.Or(cmp.Compare(max(b, 0), max(a, 0)), cmp.Compare(a, b)) })
+	return all, nil
 }
 
 // valuesOf reads a value in all forms that rspamd gives it: a text, {value, order}, or a

@@ -140,7 +140,7 @@ func FuzzRspamdAnswer(f *testing.F) {
 			}
 		}
 		for _, c := range a.Change {
-			if !isField(c.Name+":") || strings.ContainsAny(c.Value, "\r\n\x00") {
+			if !isField(c.Name+":") || strings.ContainsAny(strings.ReplaceAll(c.Value, "?=\n =?", ""), "\r\n\x00") {
 				t.Errorf("%q changes %+v", said, c)
 			}
 		}

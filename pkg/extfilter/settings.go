@@ -28,16 +28,31 @@ type Filter struct {
 	WhenDown string            `toml:"when_down"` // refuse (standard) or wait
 	Timeout  settings.Duration `toml:"timeout"`   // 1s to 1h; 2m
 
-	Program     string            `toml:"program"`      // of a helper: the command line, without a shell
-	Processes   int               `toml:"processes"`    // of a helper: so many share the messages; 1 to 64; 1
-	InFlight    int               `toml:"in_flight"`    // of a helper: messages that one process has at the same time; 1 to 1000; 16
-	AutoRestart settings.Duration `toml:"auto_restart"` // of a helper: how long to wait until one that has ended is started again; 0s: never; 5s
+	Program     string `toml:"program"`      // of a helper: the command line, without a shell
+	Processes   int    `toml:"processes"`    // of a helper: so many share the messages; 1 to 64; 1
+	InFlight    int    `toml:"in_flight"`    // of a helper: messages that one process has at the same time; 1 to 1000; 16
+	AutoRestart Pause  `toml:"auto_restart"` // of a helper: how long to wait until one that has ended is started again; 0s: never; 5s
 
 	Address string `toml:"address"` // of a milter: unix:/path, or host:port
 
 	URL        string `toml:"url"`         // of rspamd: http://127.0.0.1:11333, or unix:/path
 	Password   string `toml:"password"`    // of rspamd
 	SpamHeader string `toml:"spam_header"` // of rspamd: the field that "add header" adds; X-Spam: Yes
+}
+
+// A Pause is a length of time of which nothing is something else than nothing said.
+type Pause struct {
+	settings.Duration
+	said bool
+}
+
+// After is the Pause of a length of time.
+func After(d time.Duration) Pause { return Pause{settings.Duration(d), true} }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (p *Pause) UnmarshalText(text []byte) error {
+	p.said = true
+	return p.Duration.UnmarshalText(text)
 }
 
 // The kinds of filters, and what happens to mail when one is down.
@@ -62,6 +77,9 @@ func (f Filter) complete() Filter {
 	f.WhenDown = cmp.Or(f.WhenDown, downRefuse)
 	f.Timeout = cmp.Or(f.Timeout, settings.Duration(standardTimeout))
 	f.Processes, f.InFlight = cmp.Or(f.Processes, 1), cmp.Or(f.InFlight, standardInFlight)
+	if f.AutoRestart = cmp.Or(f.AutoRestart, After(standardRestart)); f.Kind != kindHelper {
+		f.AutoRestart = Pause{} // of no importance
+	}
 	f.SpamHeader = cmp.Or(f.SpamHeader, standardSpam)
 	return f
 }
@@ -109,7 +127,7 @@ func (f Filter) check(wrong func(key, format string, args ...any)) {
 			wrong("in_flight", "%d is not between 1 and 1000", f.InFlight)
 		}
 		if f.AutoRestart.D() < 0 || f.AutoRestart.D() > time.Hour {
-			wrong("auto_restart", "%s is not between 0s and 1h", f.AutoRestart)
+			wrong("auto_restart", "%s is not between 0s and 1h", f.AutoRestart.Duration)
 		}
 	case kindMilter:
 		if _, _, err := milterAddress(f.Address); err != nil {
