@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -47,10 +48,7 @@ func (c *course) filter(ctx context.Context, a rules.Action) error {
 		return &keep{answer.Result}
 	case extfilter.Accept:
 	}
-	for _, change := range answer.Change {
-		c.m.Header = changed(c.m.Header, change)
-	}
-	c.m.Header = added(c.m.Header, answer.Add)
+	c.m.Header = added(changed(c.m.Header, answer.Change), answer.Add)
 	c.copyTo(answer.MirrorTo, mail.NotifyNever)
 	c.copyTo(answer.Recipients, 0)
 	return nil
@@ -68,31 +66,46 @@ func added(head []byte, all []string) []byte {
 	return slices.Concat(head[:end], []byte(strings.Join(all, "\n")+"\n"), head[end:])
 }
 
-// changed is a header in which a field is another one, or removed.
-func changed(head []byte, c extfilter.Change) []byte {
-	var all []header.Field
+// changed is a header with the changes that a filter has made in it as it was shown: a
+// field that it removes changes the number of no other.
+func changed(head []byte, changes []extfilter.Change) []byte {
+	edits := map[int]string{} // by where a field starts; empty: it is removed
+	ends := map[int]int{}
+	var more []string
+	for _, c := range changes {
+		var text string
+		if c.Value != "" {
+			text = c.Name + ": " + c.Value + "\n"
+		}
+		all := meant(head, c)
+		if len(all) == 0 && c.Value != "" {
+			more = append(more, strings.TrimSuffix(text, "\n"))
+		}
+		for _, f := range all {
+			edits[f.Start], ends[f.Start] = text, f.End
+			text = "" // of all of a name one is left
+		}
+	}
+	for _, at := range slices.Backward(slices.Sorted(maps.Keys(edits))) {
+		head = slices.Concat(head[:at], []byte(edits[at]), head[ends[at]:])
+	}
+	return added(head, more)
+}
+
+// meant are the fields that a change is about.
+func meant(head []byte, c extfilter.Change) (all []header.Field) {
 	for f := range header.Fields(head) {
 		if f.Is(c.Name) {
 			all = append(all, f)
 		}
 	}
 	switch i := c.Index; {
+	case i == 0:
+		return all
 	case i > 0 && i <= len(all):
-		all = all[i-1 : i]
+		return all[i-1 : i]
 	case i < 0 && -i <= len(all):
-		all = all[len(all)+i:][:1]
-	case i != 0:
-		all = nil
+		return all[len(all)+i:][:1]
 	}
-	if len(all) == 0 && c.Value != "" {
-		return added(head, []string{c.Name + ": " + c.Value})
-	}
-	for n, f := range slices.Backward(all) {
-		var text string
-		if c.Value != "" && n == 0 {
-			text = c.Name + ": " + c.Value + "\n"
-		}
-		head = slices.Concat(head[:f.Start], []byte(text), head[f.End:])
-	}
-	return head
+	return nil
 }

@@ -22,9 +22,14 @@ func TestChangedHeader(t *testing.T) {
 		{extfilter.Change{Name: "A", Index: 9, Value: "x"}, "A: 1\nB: 2\n folded\na: 3\nA: 4\nA: x\n\n"},
 		{extfilter.Change{Name: "C", Index: 1, Value: "x"}, "A: 1\nB: 2\n folded\na: 3\nA: 4\nC: x\n\n"},
 	} {
-		if got := string(changed([]byte(head), tt.change)); got != tt.want {
+		if got := string(changed([]byte(head), []extfilter.Change{tt.change})); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.change, got, tt.want)
 		}
+	}
+	// The numbers are those of the header as it was shown.
+	removed := changed([]byte(head), []extfilter.Change{{Name: "A", Index: 1}, {Name: "A", Index: 2}, {Name: "B", Index: 1, Value: "x"}, {Name: "C", Index: 1, Value: "y"}})
+	if got := string(removed); got != "B: x\nA: 4\nC: y\n\n" {
+		t.Errorf("several changes: %q", got)
 	}
 	if got := string(added([]byte("A: 1\n"), []string{"B: 2"})); got != "A: 1\nB: 2\n" {
 		t.Errorf("a header without its end: %q", got)

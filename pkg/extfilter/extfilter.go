@@ -55,7 +55,7 @@ type Answer struct {
 // A Change is one of a header field.
 type Change struct {
 	Name  string
-	Index int    // which of those with this name, from 1; below 0, from the end; 0 all. One that is not there is added
+	Index int    // which of those with this name in Request.Header, from 1; below 0, from the end; 0 all. One that is not there is added
 	Value string // folds with LF; empty: the field is removed
 }
 

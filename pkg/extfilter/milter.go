@@ -181,7 +181,7 @@ func (t *milterTalk) mail() (*milter.Action, error) {
 	from := e.ReturnPath.Path()
 	macros := []string{"i", t.r.ID.String(), "{mail_addr}", from}
 	if e.Auth != "" {
-		macros = append(macros, "{auth_authen}", noNUL(e.Auth), "{auth_type}", "AUTH")
+		macros = append(macros, "{auth_authen}", noNUL(e.Auth), "{auth_type}", "SASL")
 	}
 	if err := t.Macros(milter.CodeMail, macros...); err != nil {
 		return nil, err
