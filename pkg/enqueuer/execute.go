@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"cgq/pkg/extfilter"
 	"cgq/pkg/fact"
 	"cgq/pkg/module"
 	"cgq/pkg/program"
@@ -86,8 +87,7 @@ func (c *course) arguments(cmd *rules.Command) (args []string, input io.Reader, 
 
 // oneLine is what a program has said, as the text of a reply.
 func oneLine(s string) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
-	if len(s) > fact.MaxText-64 {
+	if s = extfilter.OneLine(s); len(s) > fact.MaxText-64 {
 		s = strings.ToValidUTF8(s[:fact.MaxText-64], "")
 	}
 	return s

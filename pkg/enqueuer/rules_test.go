@@ -354,6 +354,7 @@ func TestExecute(t *testing.T) {
 		{"1", "exit 1", "", mail.Status{5, 7, 1}, "a program of this server"},
 		{"75", "exit 75", "", mail.Status{4, 3, 0}, "try again later"},
 		{"stderr", "echo 'no, thank  you' >&2; exit 1", "[STDERR]", mail.Status{5, 7, 1}, "no, thank you"},
+		{"stderr with what a terminal obeys", `printf 'no\033[31m\001 way' >&2; exit 1`, "[STDERR]", mail.Status{5, 7, 1}, "5.7.1 no [31m way"},
 		{"stderr is a secret", "echo 'secret' >&2; exit 1", "", mail.Status{5, 7, 1}, "a program of this server"},
 		{"signal", "kill -9 $$", "", mail.Status{4, 3, 0}, "try again later"},
 		{"limit", "sleep 1000", "", mail.Status{4, 3, 0}, "try again later"},

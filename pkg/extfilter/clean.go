@@ -31,8 +31,9 @@ func leftOut(s string) string { return fmt.Sprintf("no header field, left out: %
 // isControl says whether a rune has no place in a line of text.
 func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
-// oneLine makes one line of a text: valid UTF-8, no control characters, and not too long.
-func oneLine(s string) string {
+// OneLine makes one line of what a filter or a program has said: valid UTF-8, without control
+// characters, of 1000 bytes at most.
+func OneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if isControl(r) {
 			return ' '
@@ -47,7 +48,7 @@ func oneLine(s string) string {
 
 // refusal is a rejection, for good or for now as its status says.
 func refusal(status mail.Status, code int, text string) Answer {
-	r := mail.Result{Action: mail.Failed, Status: status, Code: code, Text: oneLine(text)}
+	r := mail.Result{Action: mail.Failed, Status: status, Code: code, Text: OneLine(text)}
 	if status[0] == 4 {
 		r.Action = mail.Delayed
 	}

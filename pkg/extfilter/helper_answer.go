@@ -157,7 +157,7 @@ func (w *words) report(standard string) string {
 			w.err = err
 		}
 	}
-	if oneLine(text) == "" {
+	if OneLine(text) == "" {
 		return standard
 	}
 	return text

@@ -251,7 +251,7 @@ func (c *rspamdClient) accept(s *rspamdAnswer) (a Answer, err error) {
 
 // encoded is a text as it may stand in a header (RFC 2047), an encoded word a line.
 func encoded(text string) string {
-	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", oneLine(text)), "?= =?", "?=\n =?")
+	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", OneLine(text)), "?= =?", "?=\n =?")
 }
 
 func sortedKeys[T any](m map[string]T) []string {

@@ -47,11 +47,9 @@ func (s *State) filter(m *message, f fact.Filtered) {
 	m.mark(filtered, true)
 	m.mark(skipping, f.Skip)
 	m.size += f.Growth()
-	var seen *entry
 	for i := range m.rcpts {
-		if e := m.rcpts[i].in(); e != nil && e != seen && e.open > 0 && int(e.first()) == i {
+		if e := m.rcpts[i].in(); e != nil && e.open > 0 && int(e.first()) == i { // each entry once
 			e.host.bytes += f.Growth()
-			seen = e
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"cgq/pkg/settings"
 )
 
 // A condition is one compiled condition.
@@ -210,7 +212,7 @@ func names[T any](all []T, name func(T) string) []string {
 func nearest(s string, names []string) string {
 	best, least := "", 1+len(s)/3
 	for _, name := range names {
-		if d := distance(fold(s), fold(name)); d < least {
+		if d := settings.Distance(fold(s), fold(name)); d < least {
 			best, least = name, d
 		}
 	}
@@ -218,24 +220,4 @@ func nearest(s string, names []string) string {
 		return "; there are " + strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is the number of letters to put in, take out or change to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/program"
 )
 
 // maxReason is how many bytes the text of a reject has: it goes into one line of a reply
@@ -159,6 +160,8 @@ type Command struct {
 	Stderr  bool     // [STDERR]: what it writes to stderr is the reason if it fails
 }
 
+var errNoProgram = errors.New("no program")
+
 // parseCommand reads [FLAG] … and a command line.
 func parseCommand(a *Action) error {
 	if err := parseLine(a); err != nil {
@@ -184,50 +187,19 @@ func parseCommand(a *Action) error {
 		}
 		rest = strings.TrimSpace(after)
 	}
-	args, err := splitCommand(rest)
+	if rest == "" {
+		return errNoProgram
+	}
+	args, err := program.Split(rest)
 	if err != nil {
 		return err
 	}
-	if len(args) == 0 || args[0] == "" {
-		return errors.New("no program")
+	if args[0] == "" {
+		return errNoProgram
 	}
 	c.Args = args
 	a.Command = c
 	return nil
-}
-
-// splitCommand splits a command line at its blanks. In double quotes blanks are part of
-// a word, and a backslash takes the meaning from a quote and from a backslash.
-func splitCommand(s string) (args []string, err error) {
-	var word strings.Builder
-	inWord, quotes := false, false
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c == '"':
-			quotes, inWord = !quotes, true
-			continue
-		case quotes && c == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\'):
-			i++
-			c = s[i]
-		case !quotes && (c == ' ' || c == '\t'):
-			if inWord {
-				args = append(args, word.String())
-				word.Reset()
-			}
-			inWord = false
-			continue
-		}
-		inWord = true
-		word.WriteByte(c)
-	}
-	if quotes {
-		return nil, errors.New("a double quote is not closed")
-	}
-	if inWord {
-		args = append(args, word.String())
-	}
-	return args, nil
 }
 
 // clean is a text in one line: what could end the line, or is not UTF-8, becomes a blank.

@@ -227,7 +227,7 @@ func fieldsOf(t reflect.Type) (list []field) {
 func suggest(name string, fields []field) string {
 	best, least := "", 3 // typing errors
 	for _, f := range fields {
-		if d := distance(strings.ToLower(name), f.key); d < least {
+		if d := Distance(strings.ToLower(name), f.key); d < least {
 			best, least = f.key, d
 		}
 	}
@@ -237,8 +237,9 @@ func suggest(name string, fields []field) string {
 	return fmt.Sprintf("; did you mean %s?", best)
 }
 
-// distance is the number of letters to put in, take out or change to make b of a.
-func distance(a, b string) int {
+// Distance is the number of letters to put in, take out or change to make b of a: who asks
+// "did you mean" asks for what is near.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -21,26 +21,39 @@ func (s *Spool) Facts(id mail.ID) ([]fact.Fact, error) {
 		if !ok {
 			return nil, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
 		}
-		c := &candidate{m: &m}
-		if m.image == nil {
-			f, err := s.openFile(id, m)
-			if err != nil {
-				return nil, fmt.Errorf("spool: message %d: %w", id, err)
-			}
-			if f == nil { // moved, or gone
-				continue
-			}
-			tail, err := m.tail(f)
-			if err := errors.Join(err, f.Close()); err != nil {
-				return nil, fmt.Errorf("spool: message %d: %w", id, err)
-			}
-			c.lines, _ = parseLines(tail) // torn ones are in the journal as well
+		if m.image != nil {
+			return m.recorded(nil)
 		}
-		unfiled, _ := parseLines(m.unfiled)
-		c.lines = append(c.lines, unfiled...)
-		c.sort()
-		return c.facts(Found{}).Facts, nil
+		f, err := s.openFile(id, m)
+		if err != nil {
+			return nil, fmt.Errorf("spool: message %d: %w", id, err)
+		}
+		if f == nil { // moved, or gone
+			continue
+		}
+		facts, err := m.recorded(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return nil, fmt.Errorf("spool: message %d: %w", id, err)
+		}
+		return facts, nil
 	}
+}
+
+// recorded are the facts of a message: those in its file, if it has one, and those of which
+// the journal alone knows. Torn lines of a file are in the journal as well.
+func (m message) recorded(file disk.File) ([]fact.Fact, error) {
+	c := &candidate{m: &m}
+	if file != nil {
+		tail, err := m.tail(file)
+		if err != nil {
+			return nil, err
+		}
+		c.lines, _ = parseLines(tail)
+	}
+	unfiled, _ := parseLines(m.unfiled)
+	c.lines = append(c.lines, unfiled...)
+	c.sort()
+	return c.facts(Found{}).Facts, nil
 }
 
 // tail reads what stands behind the text in the file of a message.

@@ -99,15 +99,19 @@ func (youngText) Close() error { return nil }
 // of it. From memory as long as it is young, then from its file (L2). An error matches
 // fs.ErrNotExist when the message has gone.
 func (s *Spool) Open(id mail.ID) (io.ReadSeekCloser, error) {
-	r, edited, err := s.openText(id)
-	if err != nil || !edited {
+	r, m, err := s.openText(id)
+	if err != nil || !m.edited {
 		return r, err
 	}
-	facts, err := s.Facts(id)
+	var file disk.File
+	if t, ok := r.(text); ok {
+		file = t.f
+	}
+	facts, err := m.recorded(file)
 	if err == nil {
 		return edit(r, facts)
 	}
-	return nil, errors.Join(err, r.Close())
+	return nil, errors.Join(fmt.Errorf("spool: message %d: %w", id, err), r.Close())
 }
 
 // A source is a text that was submitted.
@@ -117,24 +121,25 @@ type source interface {
 	Size() int64
 }
 
-// openText returns the text as it was submitted.
-func (s *Spool) openText(id mail.ID) (r source, edited bool, err error) {
+// openText returns the text as it was submitted, and the message as it was then.
+func (s *Spool) openText(id mail.ID) (r source, m message, err error) {
 	for {
+		var ok bool
 		s.mu.Lock()
-		m, ok := s.messages.look(id)
+		m, ok = s.messages.look(id)
 		s.mu.Unlock()
 		if !ok {
-			return nil, false, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
+			return nil, m, fmt.Errorf("spool: message %d: %w", id, fs.ErrNotExist)
 		}
 		if m.image != nil {
-			return youngText{bytes.NewReader(m.image[m.textAt:]), m.image}, m.edited, nil
+			return youngText{bytes.NewReader(m.image[m.textAt:]), m.image}, m, nil
 		}
 		f, err := s.openFile(id, m)
 		if err != nil {
-			return nil, false, fmt.Errorf("spool: message %d: %w", id, err)
+			return nil, m, fmt.Errorf("spool: message %d: %w", id, err)
 		}
 		if f != nil {
-			return text{io.NewSectionReader(f, int64(m.textAt), m.text), f}, m.edited, nil
+			return text{io.NewSectionReader(f, int64(m.textAt), m.text), f}, m, nil
 		}
 	}
 }
