@@ -121,6 +121,11 @@ func (t *telling) tell(f fact.Fact) {
 		if f.DSN != 0 {
 			t.text = "reported in [" + f.DSN.String() + "]"
 		}
+	case fact.Warned:
+		t.text = "a warning was due after " + f.Age.String() + ", and went to nobody"
+		if f.DSN != 0 {
+			t.text = "the sender was warned after " + f.Age.String() + " in [" + f.DSN.String() + "]"
+		}
 	case fact.Held:
 		t.of(f.Rcpt, time.Time{})
 		t.text = "held by hold " + strconv.FormatUint(f.Hold, 10)

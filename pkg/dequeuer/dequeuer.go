@@ -5,22 +5,20 @@
 package dequeuer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/netip"
-	"sync/atomic"
+	"slices"
 	"time"
 
-	"cgq/pkg/dsn"
 	"cgq/pkg/fact"
-	"cgq/pkg/header"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/serverlog"
+	"cgq/pkg/stats"
 )
 
 // A Kernel is what the Dequeuer needs of one.
@@ -51,15 +49,29 @@ type Dequeuer struct {
 	settings   func() *Settings
 	client     func(netip.Addr) bool
 	log        *slog.Logger // tag DEQUEUER
-	reports    atomic.Int64
+	counts     counts
 	room       room
 }
 
 // New returns a Dequeuer; open returns the text of a message. The settings are asked for
 // anew each time, and are valid; client says who is among the Client IP Addresses.
 func New(k Kernel, b Begetter, open func(mail.ID) (io.ReadSeekCloser, error), mainDomain func() string, set func() *Settings,
-	client func(netip.Addr) bool, log *slog.Logger) *Dequeuer {
-	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, settings: set, client: client, log: log}
+	client func(netip.Addr) bool, st *stats.Set, log *slog.Logger) *Dequeuer {
+	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, settings: set, client: client,
+		counts: countReports(st), log: log}
+}
+
+// counts are what has become of reports.
+type counts struct {
+	submitted *stats.Counter // to whoever sent the message
+	warnings  *stats.Counter // of them, those that say no more than that something waits
+	moved     *stats.Counter // could not be delivered, and went to failed_reports_to
+	dropped   *stats.Counter // could not be delivered, and nobody has heard of it
+}
+
+func countReports(st *stats.Set) counts {
+	return counts{submitted: st.Counter("dequeuerReports"), warnings: st.Counter("dequeuerWarnings"),
+		moved: st.Counter("dequeuerFailedReportsMoved"), dropped: st.Counter("dequeuerFailedReportsDropped")}
 }
 
 // retry is how long a report waits that could not be written.
@@ -111,42 +123,19 @@ func (d *Dequeuer) deal(ctx context.Context, r queue.Report) {
 // process deals with one message. The end of its recipients is on record already,
 // so nothing is transferred twice whatever happens here.
 func (d *Dequeuer) process(ctx context.Context, r queue.Report) error {
-	wanted, denied := r.Done[:0:0], r.Done[:0:0]
-	receipts := d.receipts(r.Envelope)
-	for _, done := range r.Done {
-		switch {
-		case !done.Wanted:
-		case done.Result.Action == mail.Failed || receipts:
-			wanted = append(wanted, done)
-		default:
-			denied = append(denied, done)
-		}
-	}
-	if len(wanted) == 0 {
-		if r.Last {
-			return d.kernel.Gone(r.ID)
-		}
-		var err error
-		if len(denied) > 0 { // nobody is told, and that is all
-			err = d.kernel.Decide(consequences(r, nil, denied, 0)...)
-		}
-		if err == nil {
-			d.kernel.ReturnReport(r.ID, time.Time{})
-		}
+	what, err := d.sort(r)
+	if err != nil {
 		return err
 	}
-	if !d.room.try(r.Last) {
-		return errNoRoom
-	}
-	err := d.report(ctx, r, wanted, denied)
-	if err == nil {
-		d.room.found(d.log, r.Last)
-	}
-	var refused *module.Rejection
-	if errors.As(err, &refused) && refused.Result.Action == mail.Failed {
-		d.log.Log(ctx, serverlog.Failure, "the report to "+r.Envelope.ReturnPath.Path()+" cannot be delivered and is dropped: "+
-			refused.Error(), "id", r.ID)
-		err = d.kernel.Decide(consequences(r, nil, append(wanted, denied...), 0)...)
+	switch {
+	case len(what.told)+len(what.warned) > 0:
+		err = d.tell(ctx, r, what)
+	case r.Last && r.Envelope.ReturnPath.IsZero():
+		return d.orphaned(ctx, r)
+	case r.Last:
+		return d.kernel.Gone(r.ID)
+	case len(what.untold)+len(what.unwarned) > 0: // nobody is told, and that is all
+		err = d.kernel.Decide(what.means(r, 0)...)
 	}
 	if err == nil && !r.Last {
 		d.kernel.ReturnReport(r.ID, time.Time{})
@@ -154,91 +143,86 @@ func (d *Dequeuer) process(ctx context.Context, r queue.Report) error {
 	return err
 }
 
-// receipts says whether the sender of a message may ask for positive reports (chapter:
-// Send Return-Receipts to).
-func (d *Dequeuer) receipts(e *mail.Envelope) bool {
-	switch d.settings().Receipts {
-	case everybody:
-		return true
-	case clients:
-		return e.Auth != "" || !e.Source.External() || d.client(e.Peer)
-	case authenticated:
-		return e.Auth != "" || !e.Source.External()
+// tell reports to the return path.
+func (d *Dequeuer) tell(ctx context.Context, r queue.Report, what telling) error {
+	if !d.room.try(r.Last) {
+		return errNoRoom
 	}
-	return false
+	err := d.report(ctx, r, what, r.Envelope.ReturnPath)
+	if err == nil {
+		d.room.found(d.log, r.Last)
+		return nil
+	}
+	why := permanent(err)
+	if why == nil {
+		return err
+	}
+	if to := d.settings().failedTo; len(what.told) > 0 && !to.IsZero() && to.Fold() != r.Envelope.ReturnPath.Fold() {
+		if err = d.report(ctx, r, what, to); err == nil {
+			d.counts.moved.Add(1)
+			return nil
+		}
+		if permanent(err) == nil {
+			return err
+		}
+	}
+	d.drop(r, "the report to "+r.Envelope.ReturnPath.Path()+" cannot be delivered and is dropped: "+why.Error())
+	return d.kernel.Decide(what.none().means(r, 0)...)
 }
 
-// consequences are what a report means for the message that it is about: of whom it told,
-// and of whom nobody is told.
-func consequences(r queue.Report, told, untold []queue.Done, report mail.ID) (changes []fact.Change) {
-	for _, f := range []struct {
-		of  []queue.Done
-		dsn mail.ID
-	}{{told, report}, {untold, 0}} {
-		said := fact.Reported{DSN: f.dsn}
-		for _, done := range f.of {
-			said.Rcpts = append(said.Rcpts, done.Rcpt)
-		}
-		if len(f.of) > 0 {
-			changes = append(changes, fact.Change{ID: r.ID, Fact: said})
-		}
+// permanent returns the refusal for good that an error is, or nil.
+func permanent(err error) *module.Rejection {
+	var refused *module.Rejection
+	if errors.As(err, &refused) && refused.Result.Action == mail.Failed {
+		return refused
 	}
-	if r.Last {
-		changes = append(changes, fact.Change{ID: r.ID, Fact: fact.Gone{}})
-	}
-	return changes
-}
-
-// report composes and submits a report.
-func (d *Dequeuer) report(ctx context.Context, r queue.Report, wanted, denied []queue.Done) error {
-	original, err := d.open(r.ID)
-	if err != nil {
-		return err
-	}
-	defer original.Close()
-	domain, set := d.mainDomain(), d.settings()
-	report := &dsn.Report{From: mail.Address{Local: "MAILER-DAEMON", Domain: domain}, To: r.Envelope.ReturnPath,
-		ReportingMTA: domain, Now: time.Now(), ID: r.ID, EnvelopeID: r.Envelope.EnvelopeID, Submitted: r.Envelope.Submitted,
-		Subject: subject(original), Original: original,
-		Return: set.back(r.Envelope.Return), Limit: int64(set.ReturnLimit)}
-	failed := false
-	for _, done := range wanted {
-		failed = failed || done.Result.Action == mail.Failed
-		rcpt := r.Envelope.Recipients[done.Rcpt]
-		said := dsn.Recipient{To: rcpt.Address, Original: rcpt.Original, Result: done.Result, Last: done.At}
-		if !done.Person && done.Key.Module != queue.Enqueuer { // else the text stands alone
-			said.Module, said.Queue = done.Key.Module, done.Key.Queue
-		}
-		report.Recipients = append(report.Recipients, said)
-	}
-	if !failed { // RFC 3461 §4.3: RET is about failures
-		report.Return = mail.ReturnHeaders
-	}
-	var text bytes.Buffer
-	if err := dsn.Compose(&text, report); err != nil {
-		return err
-	}
-	env := &mail.Envelope{Source: mail.DSN, Recipients: []mail.Recipient{{Address: r.Envelope.ReturnPath, Notify: mail.NotifyNever}},
-		Body: mail.Body8BitMIME, SMTPUTF8: !r.Envelope.ReturnPath.ASCII()}
-	if a := set.copyTo; failed && !a.IsZero() && a.Fold() != r.Envelope.ReturnPath.Fold() {
-		env.Recipients = append(env.Recipients, mail.Recipient{Address: a, Notify: mail.NotifyNever})
-		env.SMTPUTF8 = env.SMTPUTF8 || !a.ASCII()
-	}
-	id, err := d.begetter.Beget(ctx, env, &text, func(id mail.ID) []fact.Change { return consequences(r, wanted, denied, id) })
-	if err != nil {
-		return err
-	}
-	d.reports.Add(1)
-	d.log.Log(ctx, serverlog.Major, "report generated: ["+id.String()+"] to "+r.Envelope.ReturnPath.Path(), "id", r.ID)
 	return nil
 }
 
-// subject is the Subject field as it stands in the text.
-func subject(text io.ReadSeeker) string {
-	b, err := io.ReadAll(io.LimitReader(text, 64<<10))
-	if err != nil {
-		return ""
+// orphaned deals with the end of a message without a return path, such as a report: that
+// it has failed is told to nobody (RFC 5321 §4.5.5), or, by setting, to the postmaster.
+// What has failed on its way to him is told to nobody.
+func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
+	var failed []queue.Done
+	for _, done := range r.Done {
+		never := r.Envelope.Recipients[done.Rcpt].Notify&mail.NotifyNever != 0 && r.Envelope.Source != mail.DSN
+		if done.Result.Action == mail.Failed && !done.Person && !never {
+			failed = append(failed, done)
+		}
 	}
-	s, _ := header.Get(b, "Subject")
-	return s
+	if len(failed) == 0 {
+		return d.kernel.Gone(r.ID)
+	}
+	to := d.settings().failedTo
+	isHis := func(done queue.Done) bool { return r.Envelope.Recipients[done.Rcpt].Address.Fold() == to.Fold() }
+	if to.IsZero() || slices.ContainsFunc(failed, isHis) {
+		if err := d.kernel.Gone(r.ID); err != nil {
+			return err
+		}
+		d.drop(r, "undeliverable, without a return path: dropped")
+		return nil
+	}
+	if !d.room.try(true) {
+		return errNoRoom
+	}
+	err := d.report(ctx, r, telling{told: failed}, to)
+	switch {
+	case err == nil:
+		d.room.found(d.log, true)
+		d.counts.moved.Add(1)
+		return nil
+	case permanent(err) == nil:
+		return err
+	}
+	if gone := d.kernel.Gone(r.ID); gone != nil {
+		return gone
+	}
+	d.drop(r, "undeliverable, without a return path: dropped; "+to.Path()+" cannot have it: "+err.Error())
+	return nil
+}
+
+// drop says that nobody will hear of a failure.
+func (d *Dequeuer) drop(r queue.Report, why string) {
+	d.counts.dropped.Add(1)
+	d.log.Log(context.Background(), serverlog.Failure, why, "id", r.ID)
 }

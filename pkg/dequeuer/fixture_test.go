@@ -22,6 +22,7 @@ import (
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
+	"cgq/pkg/stats"
 )
 
 // A desk is the kernel and the Enqueuer as the Dequeuer sees them: it hands out one
@@ -29,6 +30,7 @@ import (
 type desk struct {
 	reports  chan queue.Report
 	settings dequeuer.Settings
+	stats    stats.Set
 	texts    map[mail.ID]string
 	log      bytes.Buffer
 
@@ -123,11 +125,11 @@ func work(t *testing.T, d *desk, f func(hand func(queue.Report))) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d.reports = make(chan queue.Report)
-		if d.settings == (dequeuer.Settings{}) {
+		if d.settings.Processors == 0 {
 			d.settings = dequeuer.Defaults()
 		}
 		q := dequeuer.New(d, d, d.open, func() string { return "here.example" }, func() *dequeuer.Settings { return &d.settings },
-			func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.1") }, slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+			func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.1") }, &d.stats, slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		run.Go(func() { q.Run(ctx) })

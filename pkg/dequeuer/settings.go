@@ -12,15 +12,17 @@ import (
 
 // Settings are those of the chapter's Dequeuer panel.
 type Settings struct {
-	Processors      int               `toml:"processors" doc:"how many messages the Dequeuer reports on, or takes out of the Queue, at the same time; 1 to 100 (chapter: Processors)"`
-	ReportingDelay  settings.Duration `toml:"reporting_delay" doc:"how long a report waits for the results of other recipients of its message; 0s to 24h; it leaves at once after the last one (chapter: Reporting Delay)"`
-	OnFailureReturn string            `toml:"on_failure_return" doc:"how much of a message goes back with a failure report: \"headers by default\" or \"body by default\", if its sender has not said (RET), or \"always headers\" or \"always body\", whatever he has said (chapter: On Failure, Return)"`
-	ReturnLimit     settings.Size     `toml:"return_limit" doc:"of a message that is larger the header alone goes back; 0: there is no limit"`
-	CopyReports     string            `toml:"copy_failure_reports" doc:"an address that gets all failure reports, too; empty: nobody (chapter: Copy Failure Reports)"`
-	Receipts        string            `toml:"send_return_receipts_to" doc:"who gets a report of a delivery, if he has asked for it (NOTIFY=SUCCESS): everybody, clients (authenticated senders, and the client_ip_addresses of server.toml), authenticated, nobody (chapter: Send Return-Receipts to)"`
-	LogDelivery     bool              `toml:"log_message_delivery" doc:"each end of a recipient is a record in the supplementary log SystemLogs/EMails (chapter: Log Message Delivery)"`
+	Processors      int                 `toml:"processors" doc:"how many messages the Dequeuer reports on, or takes out of the Queue, at the same time; 1 to 100 (chapter: Processors)"`
+	ReportingDelay  settings.Duration   `toml:"reporting_delay" doc:"how long a report waits for the results of other recipients of its message; 0s to 24h; it leaves at once after the last one (chapter: Reporting Delay)"`
+	WarnAfter       []settings.Duration `toml:"send_warnings_after" doc:"how old a message is when its sender is told that it still waits for some recipients, once for each of these ages; 1s to 30d each, 10 at most; empty: he is not (chapter: Send Warnings after)"`
+	OnFailureReturn string              `toml:"on_failure_return" doc:"how much of a message goes back with a failure report: \"headers by default\" or \"body by default\", if its sender has not said (RET), or \"always headers\" or \"always body\", whatever he has said (chapter: On Failure, Return)"`
+	ReturnLimit     settings.Size       `toml:"return_limit" doc:"of a message that is larger the header alone goes back; 0: there is no limit"`
+	CopyReports     string              `toml:"copy_failure_reports" doc:"an address that gets all failure reports, too; empty: nobody (chapter: Copy Failure Reports)"`
+	FailedReports   string              `toml:"failed_reports_to" doc:"an address, such as postmaster@example.com, that hears of reports, and other messages without a return path, that cannot be delivered; empty: nobody does, they are counted (dequeuerFailedReportsDropped)"`
+	Receipts        string              `toml:"send_return_receipts_to" doc:"who gets a report of a delivery, if he has asked for it (NOTIFY=SUCCESS): everybody, clients (authenticated senders, and the client_ip_addresses of server.toml), authenticated, nobody (chapter: Send Return-Receipts to)"`
+	LogDelivery     bool                `toml:"log_message_delivery" doc:"each end of a recipient is a record in the supplementary log SystemLogs/EMails (chapter: Log Message Delivery)"`
 
-	copyTo mail.Address // CopyReports, after Validate
+	copyTo, failedTo mail.Address // CopyReports and FailedReports, after Validate
 }
 
 // The values of On Failure, Return.
@@ -41,7 +43,8 @@ const (
 
 // Defaults are the settings of a new server.
 func Defaults() Settings {
-	return Settings{Processors: 1, ReportingDelay: settings.Duration(time.Minute), OnFailureReturn: headersByDefault, ReturnLimit: 1 << 20,
+	return Settings{Processors: 1, ReportingDelay: settings.Duration(time.Minute), WarnAfter: []settings.Duration{settings.Duration(4 * time.Hour)},
+		OnFailureReturn: headersByDefault, ReturnLimit: 1 << 20,
 		Receipts: everybody}
 }
 
@@ -53,6 +56,14 @@ func (s *Settings) Validate() (err error) {
 	if d := s.ReportingDelay.D(); d < 0 || d > 24*time.Hour {
 		return fmt.Errorf("reporting_delay: %s is not between 0s and 24h", s.ReportingDelay)
 	}
+	if len(s.WarnAfter) > 10 {
+		return fmt.Errorf("send_warnings_after: %d ages; 10 are the most", len(s.WarnAfter))
+	}
+	for _, d := range s.WarnAfter {
+		if d.D() < time.Second || d > 30*settings.Day {
+			return fmt.Errorf("send_warnings_after: %s is not between 1s and 30d", d)
+		}
+	}
 	all := []string{headersByDefault, bodyByDefault, alwaysHeaders, alwaysBody}
 	if !slices.Contains(all, s.OnFailureReturn) {
 		return fmt.Errorf("on_failure_return: %q is none of %s", s.OnFailureReturn, strings.Join(all, ", "))
@@ -63,12 +74,25 @@ func (s *Settings) Validate() (err error) {
 	if s.ReturnLimit < 0 {
 		return fmt.Errorf("return_limit: %s is below 0", s.ReturnLimit)
 	}
-	if s.copyTo = (mail.Address{}); s.CopyReports != "" {
-		if s.copyTo, err = mail.ParseAddress(s.CopyReports); err != nil {
-			return fmt.Errorf("copy_failure_reports: %w", err)
+	for _, a := range []struct {
+		key, is string
+		to      *mail.Address
+	}{{"copy_failure_reports", s.CopyReports, &s.copyTo}, {"failed_reports_to", s.FailedReports, &s.failedTo}} {
+		if *a.to = (mail.Address{}); a.is != "" {
+			if *a.to, err = mail.ParseAddress(a.is); err != nil {
+				return fmt.Errorf("%s: %w", a.key, err)
+			}
 		}
 	}
 	return nil
+}
+
+// Warnings are the ages of a message at which its sender is told that it waits.
+func (s *Settings) Warnings() (ages []time.Duration) {
+	for _, d := range s.WarnAfter {
+		ages = append(ages, d.D())
+	}
+	return ages
 }
 
 // back is how much of a message goes back whose sender has asked for so much.

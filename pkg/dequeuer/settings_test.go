@@ -15,6 +15,7 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
 	"cgq/pkg/settings"
+	"cgq/pkg/stats"
 )
 
 // set is a desk whose settings are changed, and valid.
@@ -184,7 +185,7 @@ func TestProcessors(t *testing.T) {
 			set.Store(&s)
 		}
 		use(3)
-		q := dequeuer.New(k, nil, nil, nil, set.Load, nil, slog.New(slog.DiscardHandler))
+		q := dequeuer.New(k, nil, nil, nil, set.Load, nil, &stats.Set{}, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { q.Run(ctx); close(done) }()

@@ -22,6 +22,8 @@ var verbs = map[mail.Action]struct {
 }{
 	mail.Relayed:   {0, 2, "Delivery report: ", "Relayed to", "The next host does not promise further reports."},
 	mail.Delivered: {1, 2, "Delivery report: ", "Delivered to", ""},
+	mail.Expanded: {1, 2, "Delivery report: ", "Delivered and sent on to the members of",
+		"They are not named here, and the sender hears nothing of what becomes of their copies."},
 	mail.Delayed: {2, 4, "WARNING. Mail Delayed: ", "Not yet delivered to",
 		"The message stays in the queue and is tried again."},
 	mail.Failed: {3, 5, "Undeliverable mail: ", "Failed to deliver to", ""},

@@ -234,7 +234,7 @@ func (s *site) start(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var parts sync.WaitGroup
 	dq := dequeuer.New(s.kernel, s.Enqueuer, s.spool.Open, func() string { return "here.example" },
-		func() *dequeuer.Settings { d := dequeuer.Defaults(); return &d }, s.IsClient, slog.New(slog.NewTextHandler(&s.log, nil)))
+		func() *dequeuer.Settings { d := dequeuer.Defaults(); return &d }, s.IsClient, &stats.Set{}, slog.New(slog.NewTextHandler(&s.log, nil)))
 	parts.Go(func() { dq.Run(ctx) })
 	parts.Go(func() { s.kernel.Run(ctx, s.Enqueuer, time.Minute) })
 	return func() {

@@ -13,7 +13,7 @@ import (
 //
 // Observations (Routed, Begun, Tried, Settled, Suspended, Gone) have happened already, or
 // can be computed again: they are applied at once and durable soon. Decisions
-// (Filtered, Rejected, Undone, Purged, Freed, Rerouted, Held, Reported) are made true by being written: durable first, then
+// (Filtered, Rejected, Undone, Purged, Freed, Rerouted, Held, Reported, Warned) are made true by being written: durable first, then
 // applied, then told.
 type Fact interface{ fact() }
 
@@ -111,6 +111,13 @@ type (
 		DSN   mail.ID
 		Rcpts []int
 	}
+	// Warned says that the sender was told, in a DSN, or, if that is 0, was not to be told,
+	// that these recipients still waited when the message was so old.
+	Warned struct {
+		DSN   mail.ID
+		Rcpts []int
+		Age   time.Duration // in milliseconds
+	}
 	// Gone takes the message out of the Queue: every recipient is done, and what
 	// was to be reported is.
 	Gone struct{}
@@ -131,6 +138,7 @@ func (Freed) fact()     {}
 func (Rerouted) fact()  {}
 func (Held) fact()      {}
 func (Reported) fact()  {}
+func (Warned) fact()    {}
 func (Gone) fact()      {}
 func (Unknown) fact()   {}
 

@@ -90,14 +90,10 @@ func Append(b []byte, f Fact) []byte {
 	case Held:
 		return number(number(append(b, "Held"...), int64(f.Rcpt)), int64(f.Hold))
 	case Reported:
-		b = append(number(append(b, "Reported"...), int64(f.DSN)), ' ')
-		for i, n := range f.Rcpts {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = strconv.AppendInt(b, int64(n), 10)
-		}
-		return b
+		return numbers(number(append(b, "Reported"...), int64(f.DSN)), f.Rcpts)
+	case Warned:
+		b = numbers(number(append(b, "warned"...), int64(f.DSN)), f.Rcpts)
+		return number(b, f.Age.Milliseconds())
 	case Gone:
 		return append(b, "Gone"...)
 	case Unknown:
@@ -113,6 +109,17 @@ func AppendDelay(b []byte, d Delay) []byte {
 }
 
 func number(b []byte, n int64) []byte { return strconv.AppendInt(append(b, ' '), n, 10) }
+
+func numbers(b []byte, all []int) []byte {
+	b = append(b, ' ')
+	for i, n := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return b
+}
 
 // deed is what a person has done of a recipient, and when.
 func deed(b []byte, rcpt int, at time.Time, by string) []byte {
@@ -250,6 +257,9 @@ func (s *scanner) rcpt() int { return int(s.int(0, maxRcpt)) }
 // maxRcpt keeps a damaged number from making a message of it.
 const maxRcpt = 1 << 20
 
+// maxAge is how old a message can be, in milliseconds.
+const maxAge = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+
 func (s *scanner) time() time.Time {
 	ms := s.int(-1<<53, 1<<53)
 	if ms == 0 {
@@ -334,6 +344,8 @@ func Parse(line string) (Fact, error) {
 		f = Held{Rcpt: s.rcpt(), Hold: s.act()}
 	case "Reported":
 		f = Reported{DSN: mail.ID(s.int(0, 1<<62)), Rcpts: s.rcpts()}
+	case "warned":
+		f = Warned{DSN: mail.ID(s.int(0, 1<<62)), Rcpts: s.rcpts(), Age: time.Duration(s.int(1, maxAge)) * time.Millisecond}
 	case "Gone":
 		f = Gone{}
 	case "":

@@ -48,6 +48,7 @@ var lines = []struct {
 	{fact.Rerouted{Rcpt: 4, At: at(8), By: "ann", Module: "SMTP", Queue: "[192.0.2.1]:26",
 		Address: mail.Address{Local: "a b", Domain: "example.com"}, Act: 3}, `Rerouted 4 8 ann SMTP [192.0.2.1]:26 "a%20b"@example.com 3`},
 	{fact.Reported{DSN: 4711, Rcpts: []int{0, 2}}, "Reported 4711 0,2"},
+	{fact.Warned{DSN: 4711, Rcpts: []int{0, 2}, Age: 4 * time.Hour}, "warned 4711 0,2 14400000"},
 	{fact.Gone{}, "Gone"},
 	{fact.Unknown{Line: "weighed 1 2"}, "weighed 1 2"},
 }

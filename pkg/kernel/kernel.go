@@ -137,6 +137,14 @@ func (k *Kernel) SetReportingDelay(d time.Duration) {
 	k.state.ReportingDelay = d
 }
 
+// SetWarnings sets at which ages of a message its sender is told that it still waits.
+func (k *Kernel) SetWarnings(ages []time.Duration) {
+	k.mu.Lock()
+	k.state.SetWarnings(ages)
+	k.mu.Unlock()
+	kick(k.stale)
+}
+
 // SetSettledSync sets how soon an observation is durable (settled_sync): a transfer
 // may repeat when power fails before that. Above zero.
 func (k *Kernel) SetSettledSync(d time.Duration) {

@@ -20,6 +20,11 @@ func (k *Kernel) NextReport(ctx context.Context) (queue.Report, bool) {
 		r, ok := k.state.TakeReport(time.Now())
 		at, any := k.state.ReportWake()
 		k.mu.Unlock()
+		for i := range r.Waiting {
+			if expire := k.plan(r.Waiting[i].Key.Module).Expire; expire > 0 {
+				r.Waiting[i].Until = r.Envelope.Submitted.Add(expire)
+			}
+		}
 		if ok {
 			if any {
 				kick(k.reported) // there may be another Dequeuer
@@ -36,6 +41,21 @@ func (k *Kernel) NextReport(ctx context.Context) (queue.Report, bool) {
 		}
 	}
 	return queue.Report{}, false
+}
+
+// warnLate finds what has become so old that its sender is to be warned, and returns when
+// to come again.
+func (k *Kernel) warnLate() (next time.Time) {
+	for more := true; more; {
+		k.mu.Lock()
+		var found bool
+		found, more, next = k.state.Late(slice, k.now())
+		k.mu.Unlock()
+		if found {
+			kick(k.reported)
+		}
+	}
+	return next
 }
 
 // ReturnReport takes a message back from the Dequeuer; again, if it could do

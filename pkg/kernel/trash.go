@@ -127,7 +127,7 @@ func (k *Kernel) sweep(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		at := earlier(k.purgeStale(), k.endHolds(), k.expireAll())
+		at := earlier(k.purgeStale(), k.endHolds(), k.expireAll(), k.warnLate())
 		if !at.IsZero() {
 			timer.Reset(max(time.Until(at), sweepLeast))
 		}

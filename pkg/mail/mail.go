@@ -106,5 +106,9 @@ func (n Notify) String() string {
 // Failure reports whether a permanent failure of the recipient is to be reported.
 func (n Notify) Failure() bool { return n == 0 || n&NotifyFailure != 0 }
 
+// Delay reports whether it is to be reported that the recipient waits. Who has not said
+// anything wants to know it (RFC 3461 §4.1).
+func (n Notify) Delay() bool { return n == 0 || n&NotifyDelay != 0 }
+
 // Success reports whether a delivery to the recipient is to be reported.
 func (n Notify) Success() bool { return n&NotifySuccess != 0 }

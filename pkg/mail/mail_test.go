@@ -13,7 +13,7 @@ import (
 func TestActionRoundTrip(t *testing.T) {
 	for a, want := range map[mail.Action]string{
 		mail.Delayed: "delayed", mail.Delivered: "delivered", mail.Relayed: "relayed",
-		mail.Discarded: "discarded", mail.Failed: "failed",
+		mail.Discarded: "discarded", mail.Failed: "failed", mail.Expanded: "expanded",
 	} {
 		if a.String() != want {
 			t.Errorf("String = %q, want %q", a, want)
@@ -25,7 +25,7 @@ func TestActionRoundTrip(t *testing.T) {
 			t.Errorf("%s: Final = %v", a, final)
 		}
 	}
-	for _, s := range []string{"", "Failed", "expanded", "failed "} {
+	for _, s := range []string{"", "Failed", "expand", "failed "} {
 		if got, ok := mail.ParseAction(s); ok {
 			t.Errorf("ParseAction(%q) = %v, want none", s, got)
 		}

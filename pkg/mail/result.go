@@ -11,16 +11,18 @@ import (
 type Action uint8
 
 // The actions. Delayed is the only one that is not final. Discarded is ours: a
-// message that an address or a person threw away, of which nobody is told.
+// message that an address or a person threw away, of which nobody is told. Expanded is
+// what became several: the list or alias has sent it on to its members.
 const (
 	Delayed Action = iota
 	Delivered
 	Relayed
 	Discarded
 	Failed
+	Expanded
 )
 
-var actions = [...]string{"delayed", "delivered", "relayed", "discarded", "failed"}
+var actions = [...]string{"delayed", "delivered", "relayed", "discarded", "failed", "expanded"}
 
 func (a Action) String() string {
 	if int(a) < len(actions) {

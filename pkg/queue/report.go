@@ -16,17 +16,23 @@ type Report struct {
 	Size     int64
 	Done     []Done // not reported yet
 	Last     bool   // no recipient is left: the message may go
+
+	// Waiting are recipients whose sender is to be warned that they wait, because the
+	// message is older than Age.
+	Waiting []Done
+	Age     time.Duration
 }
 
-// A Done recipient has left its host queue.
+// A Done recipient has left its host queue, or waits for so long that it is to be told.
 type Done struct {
 	Rcpt   int
 	To     mail.Address
-	Key    Key // zero: it never was in a host queue
-	At     time.Time
-	Result mail.Result
-	Wanted bool // the sender is to be told
-	Person bool // a person has rejected it: the text is his
+	Key    Key         // zero: it never was in a host queue
+	At     time.Time   // of the result; of one that waits, of the last attempt, if it is known
+	Result mail.Result // of one that waits, the last error
+	Wanted bool        // the sender is to be told
+	Person bool        // a person has rejected it: the text is his
+	Until  time.Time   // of one that waits: when it fails, if it is not transferred before; zero: never
 }
 
 // reportLater puts a message, one of whose recipients is done, where the Dequeuer
@@ -41,15 +47,20 @@ func (s *State) reportLater(m *message, at instant) {
 	}
 	switch {
 	case m.left == 0 && (m.trashed == 0 || unsaid()):
-		if m.index >= 0 {
-			heap.Remove(&s.later, int(m.index))
-		}
-		m.report = ready
-		s.now = append(s.now, m)
+		s.reportNow(m)
 	case m.left > 0 && m.report != waiting && unsaid():
 		m.report = waiting
 		heap.Push(&s.later, later{m, at + instant(s.ReportingDelay)})
 	}
+}
+
+// reportNow puts a message where the Dequeuer finds it at once.
+func (s *State) reportNow(m *message) {
+	if m.index >= 0 {
+		heap.Remove(&s.later, int(m.index))
+	}
+	m.report = ready
+	s.now = append(s.now, m)
 }
 
 // TakeReport hands the next message to the Dequeuer, until ReturnReport.
@@ -68,6 +79,7 @@ func (s *State) TakeReport(now time.Time) (Report, bool) {
 		m = heap.Pop(&s.later).(later).m
 	}
 	m.report = working
+	m.mark(late, false)
 	r := Report{ID: m.id, Size: m.size, Last: m.left == 0 && m.trashed == 0}
 	r.Envelope, r.Subject = s.envelope(m)
 	for i := range m.rcpts {
@@ -75,6 +87,7 @@ func (s *State) TakeReport(now time.Time) (Report, bool) {
 			r.Done = append(r.Done, s.outcome(m, i, r.Envelope.Recipients[i].Address))
 		}
 	}
+	r.Waiting, r.Age = s.toWarn(m, r.Envelope, now)
 	return r, true
 }
 
@@ -118,6 +131,10 @@ func (s *State) ReturnReport(id mail.ID, again time.Time) {
 	if !again.IsZero() {
 		m.report = waiting
 		heap.Push(&s.later, later{m, s.in(again)})
+		return
+	}
+	if m.is(late) { // it has become so meanwhile
+		s.reportNow(m)
 		return
 	}
 	s.reportLater(m, m.unreported())

@@ -92,33 +92,47 @@ func TestReportThatFailsComesAgain(t *testing.T) {
 // the next host reports itself. A null return path never hears anything (RFC 5321 §4.5.5).
 func TestWhatIsWanted(t *testing.T) {
 	never, failure, delay, success := mail.NotifyNever, mail.NotifyFailure, mail.NotifyDelay, mail.NotifySuccess
-	failed, delivered := mail.Result{Action: mail.Failed}, mail.Result{Action: mail.Delivered}
-	relayed, passed := mail.Result{Action: mail.Relayed}, mail.Result{Action: mail.Relayed, Reports: true}
-	discarded := mail.Result{Action: mail.Discarded}
-	for notify, want := range map[mail.Notify][5]bool{ // failed, delivered, relayed, relayed to one that reports, discarded
-		0:                         {true, false, false, false, false},
+	results := []mail.Result{{Action: mail.Failed}, {Action: mail.Delayed}, {Action: mail.Delivered}, {Action: mail.Expanded},
+		{Action: mail.Relayed}, {Action: mail.Relayed, Reports: true}, {Action: mail.Discarded}}
+	for notify, want := range map[mail.Notify][7]bool{
+		0:                         {true, true, false, false, false, false, false},
 		never:                     {},
-		failure:                   {true, false, false, false, false},
-		delay:                     {},
-		success:                   {false, true, true, false, false},
-		success | failure:         {true, true, true, false, false},
-		success | delay:           {false, true, true, false, false},
-		failure | delay:           {true, false, false, false, false},
-		success | failure | delay: {true, true, true, false, false},
+		failure:                   {true, false, false, false, false, false, false},
+		delay:                     {false, true, false, false, false, false, false},
+		success:                   {false, false, true, true, true, false, false},
+		success | failure:         {true, false, true, true, true, false, false},
+		success | delay:           {false, true, true, true, true, false, false},
+		failure | delay:           {true, true, false, false, false, false, false},
+		success | failure | delay: {true, true, true, true, true, false, false},
 	} {
-		for i, r := range []mail.Result{failed, delivered, relayed, passed, discarded} {
+		for i, r := range results {
 			for _, null := range []bool{false, true} {
-				s := New()
-				e := &mail.Envelope{Recipients: []mail.Recipient{{Address: mail.Address{Local: "a", Domain: "b.example"}, Notify: notify}}}
-				if !null {
-					e.ReturnPath = mail.Address{Local: "s", Domain: "c.example"}
-				}
-				s.Add(Message{ID: 1, Envelope: e})
-				s.Apply(1, fact.Settled{Rcpt: 0, At: time.Unix(1, 0), Result: r})
-				if d, ok := s.Result(1, 0); !ok || d.Wanted != (want[i] && !null) {
-					t.Errorf("NOTIFY=%s, %s, reports %v, null return path %v: wanted %v, want %v", notify, r.Action, r.Reports, null, d.Wanted, want[i] && !null)
+				wanted := wants(notify, null, r)
+				if wanted != (want[i] && !null) {
+					t.Errorf("NOTIFY=%s, %s, reports %v, null return path %v: wanted %v, want %v", notify, r.Action, r.Reports, null, wanted, want[i] && !null)
 				}
 			}
 		}
 	}
+}
+
+// wants says whether the sender of a message is to be told of a result.
+func wants(notify mail.Notify, null bool, r mail.Result) bool {
+	s, e := New(), envelope(1)
+	e.Recipients[0].Notify = notify
+	if null {
+		e.ReturnPath = mail.Address{}
+	}
+	s.SetWarnings([]time.Duration{time.Hour})
+	s.Add(Message{ID: 1, Envelope: e})
+	s.Apply(1, fact.Routed{Rcpt: 0, Module: "SMTP", Queue: "b.example"})
+	if r.Final() {
+		s.Apply(1, fact.Settled{Rcpt: 0, At: epoch, Result: r})
+		d, ok := s.Result(1, 0)
+		return ok && d.Wanted
+	}
+	s.Apply(1, fact.Tried{Rcpt: 0, At: epoch, Attempts: 1, Until: epoch.Add(3 * time.Hour), Result: r})
+	s.Late(1, epoch.Add(2*time.Hour))
+	report, ok := s.TakeReport(epoch.Add(2 * time.Hour))
+	return ok && len(report.Waiting) == 1
 }

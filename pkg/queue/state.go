@@ -77,6 +77,7 @@ type message struct {
 	report  where
 	held    bool // nobody may touch it; State.reasons says why
 	marks   marks
+	warned  uint8 // in warnings.said: how old it was when its sender was last warned
 }
 
 // marks are what is true of a message.
@@ -87,12 +88,13 @@ const (
 	null                       // the return path is
 	filtered                   // the server-wide Rules have been applied
 	skipping                   // and say that those of Accounts are not to be
+	late                       // a delay warning is due
 )
 
 func (m *message) is(k marks) bool { return m.marks&k != 0 }
 
 func (m *message) mark(k marks, on bool) {
-	if on {
+	if m.marks &^= k; on {
 		m.marks |= k
 	}
 }
@@ -148,6 +150,7 @@ type State struct {
 	reasons  map[mail.ID]string // why messages are held
 	holds    holds
 	trash    trash
+	warnings warnings
 	hosts    map[Key]*host
 	modules  map[string]*module
 	mixed    bool       // some host queue has a name that is not in small letters
@@ -189,6 +192,7 @@ func (s *State) Add(n Message) {
 		m.rcpts[i].flags = flags(r.Notify) << notifyShift
 	}
 	s.messages.Set(n.ID, m)
+	s.warnings.look(n.ID)
 }
 
 func newMessage(recipients int) (m *message) {
@@ -258,6 +262,8 @@ func (s *State) Apply(id mail.ID, f fact.Fact) {
 				r.set(reported, true)
 			}
 		}
+	case fact.Warned:
+		s.warned(m, f.Age)
 	case fact.Gone:
 		s.forget(m)
 	}
@@ -431,7 +437,7 @@ func (m *message) wants(r *recipient, result mail.Result) bool {
 		return false
 	case result.Action == mail.Failed:
 		return r.notify().Failure()
-	case result.Action == mail.Delivered, result.Action == mail.Relayed && !result.Reports:
+	case result.Action == mail.Delivered, result.Action == mail.Expanded, result.Action == mail.Relayed && !result.Reports:
 		return r.notify().Success()
 	}
 	return false

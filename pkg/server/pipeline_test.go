@@ -157,7 +157,7 @@ func begin(w *world, d disk.FS, others ...func(*spool.Spool) module.Module) (*li
 	if w.split {
 		begetter = splitting{e, k}
 	}
-	dq := dequeuer.New(k, begetter, s.Open, name, reporting, e.IsClient, quiet)
+	dq := dequeuer.New(k, begetter, s.Open, name, reporting, e.IsClient, &stats.Set{}, quiet)
 	k.RestoreStanding(s.Standing(), time.Now())
 	for _, m := range rec.Messages {
 		e.Resume(context.Background(), m)

@@ -196,6 +196,7 @@ func (s *server) tune(c *config) {
 		s.system.Error("the old foldering stays: " + err.Error())
 	}
 	s.kernel.SetReportingDelay(c.Queue.Dequeuer.ReportingDelay.D())
+	s.kernel.SetWarnings(c.Queue.Dequeuer.Warnings())
 	s.kernel.SetSettledSync(c.Queue.Journal.SettledSync.D())
 	s.kernel.SetTrashAge(c.Queue.Acts.TrashAge.D())
 }
@@ -226,7 +227,7 @@ func (s *server) assemble() {
 	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain,
-		func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer }, s.enqueuer.IsClient, dequeuerLog)
+		func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer }, s.enqueuer.IsClient, &s.stats, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()

@@ -32,7 +32,7 @@ func unsound(s string) string {
 
 // classes are the RFC 3463 §2 classes that fit an action.
 var classes = map[mail.Action]uint16{
-	mail.Delayed: 4, mail.Delivered: 2, mail.Relayed: 2, mail.Discarded: 2, mail.Failed: 5,
+	mail.Delayed: 4, mail.Delivered: 2, mail.Relayed: 2, mail.Discarded: 2, mail.Expanded: 2, mail.Failed: 5,
 }
 
 // checkResults checks everything that a module has said about a queue.
