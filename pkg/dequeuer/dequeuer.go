@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"cgq/pkg/dsn"
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
@@ -40,25 +41,30 @@ type Begetter interface {
 	Beget(ctx context.Context, env *mail.Envelope, text io.Reader, parents func(mail.ID) []fact.Change) (mail.ID, error)
 }
 
-// A Dequeuer reports and removes.
-type Dequeuer struct {
-	kernel     Kernel
-	begetter   Begetter
-	open       func(mail.ID) (io.ReadSeekCloser, error)
-	mainDomain func() string
-	settings   func() *Settings
-	client     func(netip.Addr) bool
-	log        *slog.Logger // tag DEQUEUER
-	counts     counts
-	room       room
+// A Server is what the Dequeuer knows of the one that it is of. Each is asked anew
+// whenever it is needed.
+type Server struct {
+	MainDomain func() string
+	Settings   func() *Settings                         // valid ones
+	Words      func() *dsn.Languages                    // of reports
+	Client     func(netip.Addr) bool                    // whether a host is among the Client IP Addresses
+	Class      func(mail.Result) string                 // the bounce class of a failure
+	Open       func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
 }
 
-// New returns a Dequeuer; open returns the text of a message. The settings are asked for
-// anew each time, and are valid; client says who is among the Client IP Addresses.
-func New(k Kernel, b Begetter, open func(mail.ID) (io.ReadSeekCloser, error), mainDomain func() string, set func() *Settings,
-	client func(netip.Addr) bool, st *stats.Set, log *slog.Logger) *Dequeuer {
-	return &Dequeuer{kernel: k, begetter: b, open: open, mainDomain: mainDomain, settings: set, client: client,
-		counts: countReports(st), log: log}
+// A Dequeuer reports and removes.
+type Dequeuer struct {
+	kernel   Kernel
+	begetter Begetter
+	server   Server
+	log      *slog.Logger // tag DEQUEUER
+	counts   counts
+	room     room
+}
+
+// New returns a Dequeuer. The log is that of the tag DEQUEUER.
+func New(k Kernel, b Begetter, srv Server, st *stats.Set, log *slog.Logger) *Dequeuer {
+	return &Dequeuer{kernel: k, begetter: b, server: srv, counts: countReports(st), log: log}
 }
 
 // counts are what has become of reports.
@@ -87,7 +93,7 @@ func (d *Dequeuer) Run(ctx context.Context) {
 		}
 	}()
 	for {
-		for ; active >= d.settings().Processors; active-- {
+		for ; active >= d.server.Settings().Processors; active-- {
 			<-ended // each ends soon after ctx does
 		}
 		r, ok := d.kernel.NextReport(ctx)
@@ -157,7 +163,7 @@ func (d *Dequeuer) tell(ctx context.Context, r queue.Report, what telling) error
 	if why == nil {
 		return err
 	}
-	if to := d.settings().failedTo; len(what.told) > 0 && !to.IsZero() && to.Fold() != r.Envelope.ReturnPath.Fold() {
+	if to := d.server.Settings().failedTo; len(what.told) > 0 && !to.IsZero() && to.Fold() != r.Envelope.ReturnPath.Fold() {
 		if err = d.report(ctx, r, what, to); err == nil {
 			d.counts.moved.Add(1)
 			return nil
@@ -193,7 +199,7 @@ func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 	if len(failed) == 0 {
 		return d.kernel.Gone(r.ID)
 	}
-	to := d.settings().failedTo
+	to := d.server.Settings().failedTo
 	isHis := func(done queue.Done) bool { return r.Envelope.Recipients[done.Rcpt].Address.Fold() == to.Fold() }
 	if to.IsZero() || slices.ContainsFunc(failed, isHis) {
 		if err := d.kernel.Gone(r.ID); err != nil {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"cgq/pkg/dequeuer"
+	"cgq/pkg/dsn"
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
@@ -31,6 +32,8 @@ type desk struct {
 	reports  chan queue.Report
 	settings dequeuer.Settings
 	stats    stats.Set
+	class    string // of all failures
+	words    dsn.File
 	texts    map[mail.ID]string
 	log      bytes.Buffer
 
@@ -128,8 +131,15 @@ func work(t *testing.T, d *desk, f func(hand func(queue.Report))) {
 		if d.settings.Processors == 0 {
 			d.settings = dequeuer.Defaults()
 		}
-		q := dequeuer.New(d, d, d.open, func() string { return "here.example" }, func() *dequeuer.Settings { return &d.settings },
-			func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.1") }, &d.stats, slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		if d.words.Language == "" {
+			d.words = dsn.Default()
+		}
+		srv := dequeuer.Server{
+			MainDomain: func() string { return "here.example" }, Settings: func() *dequeuer.Settings { return &d.settings },
+			Words: d.words.Languages, Class: func(r mail.Result) string { return d.class }, Open: d.open,
+			Client: func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.1") },
+		}
+		q := dequeuer.New(d, d, srv, &d.stats, slog.New(slog.NewTextHandler(&d.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		run.Go(func() { q.Run(ctx) })

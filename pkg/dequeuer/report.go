@@ -52,7 +52,7 @@ func (d *Dequeuer) sort(r queue.Report) (what telling, err error) {
 // automatic says whether a program or a list has written a message: it has no use for
 // warnings, unless it has asked for them.
 func (d *Dequeuer) automatic(id mail.ID) (bool, error) {
-	text, err := d.open(id)
+	text, err := d.server.Open(id)
 	if err != nil {
 		return false, err
 	}
@@ -68,11 +68,11 @@ func (d *Dequeuer) automatic(id mail.ID) (bool, error) {
 // receipts says whether the sender of a message may ask for positive reports (chapter:
 // Send Return-Receipts to).
 func (d *Dequeuer) receipts(e *mail.Envelope) bool {
-	switch d.settings().Receipts {
+	switch d.server.Settings().Receipts {
 	case everybody:
 		return true
 	case clients:
-		return e.Auth != "" || !e.Source.External() || d.client(e.Peer)
+		return e.Auth != "" || !e.Source.External() || d.server.Client(e.Peer)
 	case authenticated:
 		return e.Auth != "" || !e.Source.External()
 	}
@@ -109,19 +109,19 @@ func (t telling) means(r queue.Report, report mail.ID) (changes []fact.Change) {
 // report composes and submits a report to an address, which is that of the sender, or of
 // the postmaster when the sender cannot have it.
 func (d *Dequeuer) report(ctx context.Context, r queue.Report, what telling, to mail.Address) error {
-	original, err := d.open(r.ID)
+	original, err := d.server.Open(r.ID)
 	if err != nil {
 		return err
 	}
 	defer original.Close()
-	set, failed := d.settings(), what.failed()
+	set, failed := d.server.Settings(), what.failed()
 	report := d.about(r, set, original)
 	report.To = to
 	for _, done := range what.told {
-		report.Recipients = append(report.Recipients, recipient(r.Envelope, done))
+		report.Recipients = append(report.Recipients, d.recipient(r.Envelope, done))
 	}
 	for _, w := range what.warned {
-		rcpt := recipient(r.Envelope, w)
+		rcpt := d.recipient(r.Envelope, w)
 		rcpt.Result.Action, rcpt.Until = mail.Delayed, w.Until
 		report.Recipients = append(report.Recipients, rcpt)
 	}
@@ -162,17 +162,22 @@ func (t telling) failed() bool {
 
 // about is a report about a message, without its recipients.
 func (d *Dequeuer) about(r queue.Report, set *Settings, original io.ReadSeeker) *dsn.Report {
-	domain := d.mainDomain()
-	subject, _ := header.Get(head(original), "Subject")
+	domain := d.server.MainDomain()
+	top := head(original)
+	subject, _ := header.Get(top, "Subject")
 	return &dsn.Report{From: mail.Address{Local: "MAILER-DAEMON", Domain: domain}, ReportingMTA: domain, Now: time.Now(),
 		ID: r.ID, EnvelopeID: r.Envelope.EnvelopeID, Submitted: r.Envelope.Submitted, Subject: subject,
-		Original: original, Return: set.back(r.Envelope.Return), Limit: int64(set.ReturnLimit)}
+		Original: original, Return: set.back(r.Envelope.Return), Limit: int64(set.ReturnLimit),
+		Words: d.server.Words().Choose(top)}
 }
 
 // recipient is one of whom a report tells.
-func recipient(env *mail.Envelope, done queue.Done) dsn.Recipient {
+func (d *Dequeuer) recipient(env *mail.Envelope, done queue.Done) dsn.Recipient {
 	rcpt := env.Recipients[done.Rcpt]
 	said := dsn.Recipient{To: rcpt.Address, Original: rcpt.Original, Result: done.Result, Last: done.At}
+	if done.Result.Action == mail.Failed && !done.Person {
+		said.Class = d.server.Class(done.Result)
+	}
 	if !done.Person && done.Key.Module != queue.Enqueuer { // else the text stands alone
 		said.Module, said.Queue = done.Key.Module, done.Key.Queue
 	}

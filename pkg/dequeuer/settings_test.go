@@ -185,7 +185,7 @@ func TestProcessors(t *testing.T) {
 			set.Store(&s)
 		}
 		use(3)
-		q := dequeuer.New(k, nil, nil, nil, set.Load, nil, &stats.Set{}, slog.New(slog.DiscardHandler))
+		q := dequeuer.New(k, nil, dequeuer.Server{Settings: set.Load}, &stats.Set{}, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { q.Run(ctx); close(done) }()

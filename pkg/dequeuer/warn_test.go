@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cgq/pkg/dequeuer"
+	"cgq/pkg/dsn"
 	"cgq/pkg/fact"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
@@ -222,5 +223,18 @@ func TestSettingsOfWarnings(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)) {
 			t.Errorf("%+v: %v, want %q", tt, err, tt.want)
 		}
+	}
+}
+
+// What a report tells people is chosen by the message, and by why it has failed.
+func TestWordsOfAReport(t *testing.T) {
+	d := newDesk()
+	d.class, d.words = "full", dsn.File{Language: "en", OfSender: true}
+	d.texts[4711] = "Content-Language: de-CH\n" + original
+	work(t, d, func(hand func(queue.Report)) { hand(about(true, failed(0))) })
+	p := parse(t, d.begotten[0].text)
+	if !strings.HasPrefix(p.Get("Subject"), "Unzustellbar: ") || !strings.Contains(p.text, "Nicht zustellbar an '<bob@example.com>'") ||
+		!strings.Contains(p.text, "Das Postfach ist voll.") {
+		t.Errorf("Subject: %s, %q", p.Get("Subject"), p.text)
 	}
 }

@@ -35,6 +35,8 @@ type Report struct {
 	Original io.ReadSeeker
 	Return   mail.Return // how much of Original goes back; zero: its header
 	Limit    int64       // of an Original that goes back in full, in bytes; zero: none
+
+	Words *Words // of its language; nil: the English ones that are built in
 }
 
 // A Recipient is one recipient and what became of it.
@@ -45,6 +47,7 @@ type Recipient struct {
 	Queue    string       // the module's queue
 	Result   mail.Result  // not Discarded: nobody hears of that
 	Last     time.Time    // the last attempt; zero: there was none
+	Class    string       // Failed only: the bounce class, for advice; empty: none is given
 	Until    time.Time    // Delayed only: how long it will be tried; zero: not said
 }
 
@@ -76,7 +79,7 @@ func (r *Report) check() error {
 		return errors.New("no recipient")
 	}
 	for _, rcpt := range r.Recipients {
-		if _, ok := verbs[rcpt.Result.Action]; !ok {
+		if _, ok := ranks[rcpt.Result.Action]; !ok {
 			return fmt.Errorf("<%s>: %s is not reported", rcpt.To, rcpt.Result.Action)
 		}
 	}
@@ -103,10 +106,14 @@ func (r *Report) write(w *lf, back returned) error {
 		return err
 	}
 	encoding, text := encode(r.text())
-	if err := part(mw, text, "text/plain; charset=utf-8", encoding); err != nil {
+	words := mimeFields("text/plain; charset=utf-8", encoding)
+	if tag := r.words().tag; tag != "" {
+		words.Add("Content-Language", tag) // RFC 3282
+	}
+	if err := part(mw, words, text); err != nil {
 		return err
 	}
-	if err := part(mw, r.status(), "message/delivery-status", "7bit"); err != nil {
+	if err := part(mw, mimeFields("message/delivery-status", "7bit"), r.status()); err != nil {
 		return err
 	}
 	if back.kind != "" {
@@ -121,8 +128,8 @@ func (r *Report) write(w *lf, back returned) error {
 	return mw.Close()
 }
 
-func part(mw *textproto.MultipartWriter, text, kind, encoding string) error {
-	p, err := mw.CreatePart(mimeFields(kind, encoding))
+func part(mw *textproto.MultipartWriter, h textproto.Header, text string) error {
+	p, err := mw.CreatePart(h)
 	if err != nil {
 		return err
 	}
@@ -149,7 +156,7 @@ const maxSubject = 200
 func (r *Report) subject() string {
 	worst := mail.Relayed
 	for _, rcpt := range r.Recipients {
-		if a := rcpt.Result.Action; verbs[a].rank > verbs[worst].rank {
+		if a := rcpt.Result.Action; ranks[a] > ranks[worst] {
 			worst = a
 		}
 	}
@@ -157,7 +164,20 @@ func (r *Report) subject() string {
 	if len(original) > maxSubject {
 		original = append(original[:maxSubject], []rune("...")...)
 	}
-	return verbs[worst].subject + mime.QEncoding.Encode("utf-8", string(original))
+	words := r.words().subject(worst)
+	if q := mime.QEncoding.Encode("utf-8", words); q == words { // these are to be read by all
+		return put(words, "{subject}", mime.QEncoding.Encode("utf-8", string(original)))
+	}
+	return mime.QEncoding.Encode("utf-8", put(words, "{subject}", string(original)))
+}
+
+var englishWords = (&File{Language: english}).Languages().standard
+
+func (r *Report) words() *Words {
+	if r.Words == nil {
+		return englishWords
+	}
+	return r.Words
 }
 
 // date is a time as in a header (RFC 5322 §3.3).

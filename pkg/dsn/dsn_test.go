@@ -88,9 +88,38 @@ func reports() map[string]*dsn.Report {
 	global.Recipients[0].To, global.Recipients[0].Original = address("боб+x@пример.рф"), `utf-8;боб@пример.рф`
 	global.Original = strings.NewReader("From: дана@пример.рф\nSubject: Привет\n\nБоб!\n")
 	global.Return = mail.ReturnFull
-	return map[string]*dsn.Report{
+	expanded := refused()
+	expanded.Recipients = []dsn.Recipient{{To: address("staff@example.org"), Module: "LIST", Queue: "staff@example.org",
+		Result: mail.Result{Action: mail.Expanded, Text: "posted to 12 members"}}}
+
+	own := refused()
+	own.Recipients[0].Class = "unknown-address"
+	own.Words = words(dsn.File{Language: "en", Texts: map[string]dsn.Words{"en": {
+		Intro: "This is {server}.\n\nA person reads replies to postmaster@example.org.", Outro: "-- \nexample.org, the mail people",
+		SubjectFailed: "{subject}: not delivered", Advice: map[string]string{"unknown-address": "Call 1234."}}}})
+
+	all := map[string]*dsn.Report{
 		"refused": refused(), "full": full, "several": several, "delayed": delayed, "receipt": receipt, "global": global,
+		"expanded": expanded, "own": own,
 	}
+	for _, tag := range []string{"en", "de", "fr", "es"} {
+		r := refused()
+		r.Words = words(dsn.File{Language: tag})
+		r.Recipients[0].Class = "unknown-address"
+		r.Recipients = append(append(r.Recipients, several.Recipients[1:]...), receipt.Recipients...)
+		r.Recipients = append(r.Recipients, expanded.Recipients...)
+		r.Recipients[1].Class = "full"
+		all["language-"+tag] = r
+	}
+	return all
+}
+
+// words are those of the language of a File.
+func words(f dsn.File) *dsn.Words {
+	if err := f.Validate(); err != nil {
+		panic(err)
+	}
+	return f.Languages().Choose(nil)
 }
 
 func compose(t testing.TB, r *dsn.Report) string {

@@ -35,7 +35,10 @@ func (r *Recipient) status(add func(name, value string)) {
 	add("Action", r.Result.Action.String())
 	status := r.Result.Status
 	if status == (mail.Status{}) { // the field must be there (RFC 3464 §2.3.4)
-		status[0] = verbs[r.Result.Action].class
+		status[0] = statusClass(r.Result.Action)
+	}
+	if r.Result.Action == mail.Delayed { // whatever the peer has said, it is not for good
+		status[0] = statusClass(mail.Delayed)
 	}
 	add("Status", status.String())
 	if r.Result.Code != 0 {

@@ -1,7 +1,6 @@
 package dsn
 
 import (
-	"fmt"
 	"mime/quotedprintable"
 	"strings"
 	"unicode"
@@ -10,56 +9,116 @@ import (
 	"cgq/pkg/mail"
 )
 
-// verbs are the words for what can be reported: the subject of a report in which it
-// is the worst, and the line above what a module says. The words for failures and
-// delays are the product's; programs in the field look for them.
-var verbs = map[mail.Action]struct {
-	rank    int
-	class   uint16 // of a status (RFC 3463 §2)
-	subject string
-	line    string
-	note    string // for people, below
-}{
-	mail.Relayed:   {0, 2, "Delivery report: ", "Relayed to", "The next host does not promise further reports."},
-	mail.Delivered: {1, 2, "Delivery report: ", "Delivered to", ""},
-	mail.Expanded: {1, 2, "Delivery report: ", "Delivered and sent on to the members of",
-		"They are not named here, and the sender hears nothing of what becomes of their copies."},
-	mail.Delayed: {2, 4, "WARNING. Mail Delayed: ", "Not yet delivered to",
-		"The message stays in the queue and is tried again."},
-	mail.Failed: {3, 5, "Undeliverable mail: ", "Failed to deliver to", ""},
+// ranks order what can be reported: the worst gives the report its Subject.
+var ranks = map[mail.Action]int{mail.Relayed: 0, mail.Delivered: 1, mail.Expanded: 1, mail.Delayed: 2, mail.Failed: 3}
+
+// statusClass is the class of a status (RFC 3463 §2) that says an action.
+func statusClass(a mail.Action) uint16 {
+	switch a {
+	case mail.Failed:
+		return 5
+	case mail.Delayed:
+		return 4
+	}
+	return 2
 }
 
-// queueNouns say what the queues of a module stand for.
-var queueNouns = map[string]string{"SMTP": "domain", "LOCAL": "account", "LIST": "list", "PIPE": "program"}
+// line says what became of a recipient, note what comes next. The English words for
+// failures and delays are the product's; programs in the field look for them.
+func (w *Words) line(a mail.Action) string {
+	switch a {
+	case mail.Failed:
+		return w.Failed
+	case mail.Delayed:
+		return w.Delayed
+	case mail.Expanded:
+		return w.Expanded
+	case mail.Relayed:
+		return w.Relayed
+	}
+	return w.Delivered
+}
+
+func (w *Words) note(r *Recipient) string {
+	switch {
+	case r.Result.Action == mail.Failed:
+		return w.Advice[r.Class]
+	case r.Result.Action == mail.Delayed && !r.Until.IsZero():
+		return put(w.NoteUntil, "{until}", date(r.Until))
+	case r.Result.Action == mail.Delayed:
+		return w.NoteDelayed
+	case r.Result.Action == mail.Expanded:
+		return w.NoteExpanded
+	case r.Result.Action == mail.Relayed:
+		return w.NoteRelayed
+	}
+	return ""
+}
+
+func (w *Words) subject(a mail.Action) string {
+	switch a {
+	case mail.Failed:
+		return w.SubjectFailed
+	case mail.Delayed:
+		return w.SubjectDelayed
+	}
+	return w.SubjectSuccess
+}
+
+// put puts values into a text in the place of their names. A value is not looked at again.
+func put(text string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(text) }
 
 // text is the part for people: a block a recipient. Whatever somebody else has said
-// is indented, so that it cannot pass for a block of ours.
+// is indented, so that it cannot pass for words of ours.
 func (r *Report) text() string {
 	var b strings.Builder
-	for i, rcpt := range r.Recipients {
+	w := r.words()
+	if plain(&b, put(w.Intro, "{server}", clean(r.ReportingMTA))); b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	for i := range r.Recipients {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		v := verbs[rcpt.Result.Action]
-		fmt.Fprintf(&b, "%s '%s'\n", v.line, clean(rcpt.To.Path()))
-		if rcpt.Module != "" {
-			noun := queueNouns[rcpt.Module]
-			if noun == "" {
-				noun = "queue"
-			}
-			fmt.Fprintf(&b, "%s module(%s %s) reports:\n", clean(rcpt.Module), noun, clean(rcpt.Queue))
-		}
-		said := rcpt.Result.Text
-		if rcpt.Result.Code != 0 {
-			said = rcpt.Result.String()
-			if rcpt.Result.MTA != "" {
-				said = "host " + clean(rcpt.Result.MTA) + " says: " + said
-			}
-		}
-		indent(&b, said)
-		indent(&b, v.note)
+		w.recipient(&b, &r.Recipients[i])
+	}
+	if w.Outro != "" {
+		b.WriteByte('\n')
+		plain(&b, put(w.Outro, "{server}", clean(r.ReportingMTA)))
 	}
 	return b.String()
+}
+
+func (w *Words) recipient(b *strings.Builder, rcpt *Recipient) {
+	b.WriteString(put(w.line(rcpt.Result.Action), "{address}", clean(rcpt.To.Path())) + "\n")
+	if rcpt.Module != "" {
+		what := w.Queues[rcpt.Module]
+		if what == "" {
+			what = w.Queues[otherQueue]
+		}
+		b.WriteString(put(w.ByModule, "{module}", clean(rcpt.Module), "{what}", what, "{queue}", clean(rcpt.Queue)) + "\n")
+	}
+	said := rcpt.Result.Text
+	if rcpt.Result.Code != 0 {
+		said = rcpt.Result.String()
+		if rcpt.Result.MTA != "" {
+			said = put(w.ByHost, "{host}", clean(rcpt.Result.MTA), "{reply}", said)
+		}
+	}
+	indent(b, said)
+	plain(b, w.note(rcpt))
+}
+
+// plain writes words of ours, wrapped.
+func plain(b *strings.Builder, text string) {
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		line = strings.TrimSpace(line)
+		for first := true; first || line != ""; first = false {
+			var part string
+			part, line = wrap(line, width)
+			b.WriteString(part + "\n")
+		}
+	}
 }
 
 // Bounds of what is repeated of one text, so that it cannot fill a report.

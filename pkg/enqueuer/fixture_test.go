@@ -17,6 +17,7 @@ import (
 
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/disk/crashdisk"
+	"cgq/pkg/dsn"
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/journal"
 	"cgq/pkg/kernel"
@@ -233,8 +234,11 @@ func (s *site) start(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var parts sync.WaitGroup
-	dq := dequeuer.New(s.kernel, s.Enqueuer, s.spool.Open, func() string { return "here.example" },
-		func() *dequeuer.Settings { d := dequeuer.Defaults(); return &d }, s.IsClient, &stats.Set{}, slog.New(slog.NewTextHandler(&s.log, nil)))
+	set, words := dequeuer.Defaults(), dsn.Default()
+	dq := dequeuer.New(s.kernel, s.Enqueuer, dequeuer.Server{
+		MainDomain: func() string { return "here.example" }, Settings: func() *dequeuer.Settings { return &set },
+		Words: words.Languages, Class: func(mail.Result) string { return "" }, Client: s.IsClient, Open: s.spool.Open,
+	}, &stats.Set{}, slog.New(slog.NewTextHandler(&s.log, nil)))
 	parts.Go(func() { dq.Run(ctx) })
 	parts.Go(func() { s.kernel.Run(ctx, s.Enqueuer, time.Minute) })
 	return func() {

@@ -19,6 +19,7 @@ import (
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/disk"
 	"cgq/pkg/disk/crashdisk"
+	"cgq/pkg/dsn"
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/fact"
 	"cgq/pkg/journal"
@@ -157,7 +158,9 @@ func begin(w *world, d disk.FS, others ...func(*spool.Spool) module.Module) (*li
 	if w.split {
 		begetter = splitting{e, k}
 	}
-	dq := dequeuer.New(k, begetter, s.Open, name, reporting, e.IsClient, &stats.Set{}, quiet)
+	words := dsn.Default()
+	dq := dequeuer.New(k, begetter, dequeuer.Server{MainDomain: name, Settings: reporting, Words: words.Languages,
+		Class: func(mail.Result) string { return "" }, Client: e.IsClient, Open: s.Open}, &stats.Set{}, quiet)
 	k.RestoreStanding(s.Standing(), time.Now())
 	for _, m := range rec.Messages {
 		e.Resume(context.Background(), m)

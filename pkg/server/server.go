@@ -22,6 +22,7 @@ import (
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
+	"cgq/pkg/dsn"
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
@@ -226,8 +227,11 @@ func (s *server) assemble() {
 	s.filters.Use(&c.Filters)
 	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
-	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, s.spool.Open, s.mainDomain,
-		func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer }, s.enqueuer.IsClient, &s.stats, dequeuerLog)
+	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, dequeuer.Server{
+		MainDomain: s.mainDomain, Settings: func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer },
+		Words: func() *dsn.Languages { return s.config.Load().words }, Class: func(mail.Result) string { return "" },
+		Client: s.enqueuer.IsClient, Open: s.spool.Open,
+	}, &s.stats, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()

@@ -13,6 +13,7 @@ import (
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
+	"cgq/pkg/dsn"
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
@@ -175,11 +176,13 @@ type config struct {
 	Local   local.Settings
 	Rules   rules.File
 	Filters extfilter.Settings
+	Reports dsn.File
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
 	rules   *rules.Set
 	router  *router.Table
+	words   *dsn.Languages
 }
 
 func defaults() *config {
@@ -189,14 +192,14 @@ func defaults() *config {
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
-		Local: local.Defaults(),
+		Local: local.Defaults(), Reports: dsn.Default(),
 	}
 }
 
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
 		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules},
-		{Name: "filters", Value: &c.Filters}}
+		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
@@ -221,7 +224,7 @@ func load(fsys disk.FS) (*config, error) {
 	if err := named(set, &c.Filters); err != nil {
 		return nil, err
 	}
-	c.rules = set
+	c.rules, c.words = set, c.Reports.Languages()
 	c.plans = map[string]kernel.Plan{
 		"SMTP":  plan(c.SMTP.Send.Channels, c.SMTP.Send.QueueChannels, c.SMTP.Send.Retry, c.SMTP.Send.Expire),
 		"LOCAL": plan(c.Local.Channels, c.Local.QueueChannels, c.Local.Retry, c.Local.Expire),
