@@ -32,6 +32,7 @@ type Done struct {
 	Result mail.Result // of one that waits, the last error
 	Wanted bool        // the sender is to be told
 	Person bool        // a person has rejected it: the text is his
+	Tries  int         // failed attempts, of the message and its host queue too
 	Until  time.Time   // of one that waits: when it fails, if it is not transferred before; zero: never
 }
 
@@ -99,7 +100,7 @@ func (s *State) outcome(m *message, i int, submitted mail.Address) Done {
 		d.Result = *r.last
 	}
 	if e := r.in(); e != nil {
-		d.Key = e.host.key
+		d.Key, d.Tries = e.host.key, r.tries()
 	}
 	return d
 }
