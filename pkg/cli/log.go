@@ -66,7 +66,7 @@ func newLogTail(a *app) *cobra.Command {
 	_ = cmd.RegisterFlagCompletionFunc("message", a.completeIDs) // the flags are there
 	_ = cmd.RegisterFlagCompletionFunc("level", fixed("0\tCrashes Only", "1\tFailures", "2\tMajor & Failures",
 		"3\tProblems", "4\tLow Level", "5\tAll Info"))
-	_ = cmd.RegisterFlagCompletionFunc("tag", fixed("ENQUEUER", "DEQUEUER", "QUEUE", "ROUTER", "SMTPI", "SMTP", "LOCAL",
+	_ = cmd.RegisterFlagCompletionFunc("tag", fixed("ENQUEUER", "DEQUEUER", "QUEUE", "ROUTER", "SMTPI", "SMTP", "LOCAL", "PIPE",
 		"TEMPFILE", "SYSTEM", "ADMIN"))
 	return cmd
 }

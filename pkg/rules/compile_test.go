@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cgq/pkg/program"
 )
 
 func TestWhatIsWrongIsSaid(t *testing.T) {
@@ -118,12 +120,12 @@ func TestAllProblemsAreSaidAtOnce(t *testing.T) {
 func TestExecuteIsSplitWithoutAShell(t *testing.T) {
 	for _, tt := range []struct {
 		param string
-		want  Command
+		want  program.Line
 	}{
-		{"/bin/x", Command{Args: []string{"/bin/x"}}},
+		{"/bin/x", program.Line{Args: []string{"/bin/x"}}},
 		{`[file] [RCPT][RETPATH] [STDERR] /bin/x "a b" c"d"e "" $HOME;ls \n`,
-			Command{Args: []string{"/bin/x", "a b", "cde", "", "$HOME;ls", `\n`}, File: true, RetPath: true, Rcpt: true, Stderr: true}},
-		{`x "a\"b\\c\d"`, Command{Args: []string{"x", `a"b\c\d`}}},
+			program.Line{Args: []string{"/bin/x", "a b", "cde", "", "$HOME;ls", `\n`}, File: true, RetPath: true, Rcpt: true, Stderr: true}},
+		{`x "a\"b\\c\d"`, program.Line{Args: []string{"x", `a"b\c\d`}}},
 	} {
 		s := compile(t, oneRule(nil, []string{"Execute", tt.param}))
 		got := s.rules[0].actions[0].Command

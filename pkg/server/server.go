@@ -29,6 +29,7 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/module/local"
+	"cgq/pkg/module/pipe"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
 	"cgq/pkg/resolver"
@@ -214,7 +215,8 @@ func (s *server) assemble() {
 	s.directory = directory.New(s.fs, func() []string { return s.config.Load().Local.Domains })
 	locals := local.New(s.fs, s.directory, s.spool.Identity(), s.mainDomain, s.log.Logger("LOCAL"))
 	remotes := smtp.New(&s.smtp, resolver.System(c.General.Resolver), s.mainDomain, &s.stats, s.log.Logger("SMTP"))
-	modules := []module.Module{locals, remotes}
+	programs := pipe.New(s.base, func() *pipe.Deliver { return &s.config.Load().Pipe.Deliver }, s.spool.Lend, s.log.Logger("PIPE"))
+	modules := []module.Module{locals, programs, remotes}
 
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
 	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog,

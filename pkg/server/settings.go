@@ -18,6 +18,7 @@ import (
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
 	"cgq/pkg/module/local"
+	"cgq/pkg/module/pipe"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
@@ -174,6 +175,7 @@ type config struct {
 	Queue   Queue
 	SMTP    smtp.Settings
 	Local   local.Settings
+	Pipe    pipe.Settings
 	Rules   rules.File
 	Filters extfilter.Settings
 	Reports dsn.File
@@ -192,13 +194,13 @@ func defaults() *config {
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
-		Local: local.Defaults(), Reports: dsn.Default(),
+		Local: local.Defaults(), Pipe: pipe.Defaults(), Reports: dsn.Default(),
 	}
 }
 
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
-		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules},
+		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "pipe", Value: &c.Pipe}, {Name: "rules", Value: &c.Rules},
 		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports}}
 }
 
@@ -224,10 +226,14 @@ func load(fsys disk.FS) (*config, error) {
 	if err := named(set, &c.Filters); err != nil {
 		return nil, err
 	}
+	if err := runs(c.Pipe.Deliver.User, c.General.User); err != nil {
+		return nil, err
+	}
 	c.rules, c.words = set, c.Reports.Languages()
 	c.plans = map[string]kernel.Plan{
 		"SMTP":  plan(c.SMTP.Send.Channels, c.SMTP.Send.QueueChannels, c.SMTP.Send.Retry, c.SMTP.Send.Expire),
 		"LOCAL": plan(c.Local.Channels, c.Local.QueueChannels, c.Local.Retry, c.Local.Expire),
+		"PIPE":  plan(c.Pipe.Deliver.Channels, c.Pipe.Deliver.QueueChannels, c.Pipe.Deliver.Retry, c.Pipe.Deliver.Expire),
 	}
 	e := &c.Queue.Enqueuer
 	p := plan(e.Processors, e.Processors, e.Retry, e.Expire)
