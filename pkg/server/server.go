@@ -215,7 +215,7 @@ func (s *server) assemble() {
 	modules := []module.Module{locals, remotes}
 
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
-	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog,
+	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog, Class: s.class,
 		EMails: s.emails.Logger("EMAILS"), Deliveries: func() bool { return s.config.Load().Queue.Dequeuer.LogDelivery }}, modules...)
 	s.tune(c)
 	s.router = router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
@@ -233,7 +233,7 @@ func (s *server) assemble() {
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
 		Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
-		State: func() string { return s.state.Load().(string) }, Health: s.health,
+		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
 		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules}}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }
