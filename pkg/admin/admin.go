@@ -42,6 +42,7 @@ type Server struct {
 	State     func() string // running, stopping
 	Health    func() Health
 	Rules     Rules
+	Class     func(text string) string // why what has this error waits, in a word
 }
 
 // Mux returns what serves all requests; faults go to log.

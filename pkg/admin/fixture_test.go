@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cgq/pkg/admin"
+	"cgq/pkg/bounce"
 	"cgq/pkg/control"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
@@ -152,6 +153,7 @@ func (h *house) begin(t *testing.T, fsys disk.FS) {
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Facts: h.spool.Facts, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
 		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),
+		Class:     func(text string) string { return string(bounce.Default().ClassOf(text)) },
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 }

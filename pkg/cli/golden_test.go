@@ -65,6 +65,11 @@ func TestEveryFormOfOutput(t *testing.T) {
 
 		"queue-explain-schedule":     "queue explain SMTP example.com --schedule",
 		"queue-explain-schedule-csv": "queue explain SMTP example.com --schedule -o csv",
+		"queue-shape-error":          "queue shape --by error",
+		"queue-shape-error-wide":     "queue shape --by error -o wide",
+		"queue-shape-error-csv":      "queue shape --by error -o csv",
+		"queue-shape-error-jsonl":    "queue shape --by error -o jsonl",
+		"queue-shape-class":          "queue shape --columns class,name",
 		"queue-shape-sender":         "queue shape --by sender --columns name,T,1280+",
 		"message-content":            "message content 4711",
 		"message-content-headers":    "message content 4711 --headers",

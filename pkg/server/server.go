@@ -219,7 +219,7 @@ func (s *server) assemble() {
 	modules := []module.Module{locals, programs, remotes}
 
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
-	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog,
+	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog, Class: s.class,
 		EMails: s.emails.Logger("EMAILS"), Deliveries: func() bool { return s.config.Load().Queue.Dequeuer.LogDelivery }}, modules...)
 	s.tune(c)
 	s.router = router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
@@ -231,7 +231,7 @@ func (s *server) assemble() {
 		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, dequeuer.Server{
 		MainDomain: s.mainDomain, Settings: func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer },
-		Words: func() *dsn.Languages { return s.config.Load().words }, Class: func(mail.Result) string { return "" },
+		Words: func() *dsn.Languages { return s.config.Load().words }, Class: s.class,
 		Client: s.enqueuer.IsClient, Open: s.spool.Open,
 	}, &s.stats, dequeuerLog)
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
@@ -240,7 +240,7 @@ func (s *server) assemble() {
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
 		Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
-		State: func() string { return s.state.Load().(string) }, Health: s.health,
+		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
 		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules}}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cgq/pkg/bounce"
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
@@ -179,12 +180,14 @@ type config struct {
 	Rules   rules.File
 	Filters extfilter.Settings
 	Reports dsn.File
+	Bounces bounce.File
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
 	rules   *rules.Set
 	router  *router.Table
 	words   *dsn.Languages
+	classes *bounce.Rules // those of Bounces, then the built-in ones
 }
 
 func defaults() *config {
@@ -201,7 +204,8 @@ func defaults() *config {
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
 		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "pipe", Value: &c.Pipe}, {Name: "rules", Value: &c.Rules},
-		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports}}
+		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports},
+		{Name: "bounce-classes", Value: &c.Bounces}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
@@ -230,6 +234,11 @@ func load(fsys disk.FS) (*config, error) {
 		return nil, err
 	}
 	c.rules, c.words = set, c.Reports.Languages()
+	own, err := bounce.Compile(&c.Bounces)
+	if err != nil {
+		return nil, err // Validate has seen it
+	}
+	c.classes = own.Before(bounce.Default())
 	c.plans = map[string]kernel.Plan{
 		"SMTP":  plan(c.SMTP.Send.Channels, c.SMTP.Send.QueueChannels, c.SMTP.Send.Retry, c.SMTP.Send.Expire),
 		"LOCAL": plan(c.Local.Channels, c.Local.QueueChannels, c.Local.Retry, c.Local.Expire),
