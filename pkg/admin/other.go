@@ -125,7 +125,7 @@ func (s *Server) stat(_ context.Context, _ control.Actor, in control.StatQuery) 
 		all := s.Stats.All()
 		if len(in.Names) == 0 {
 			for _, e := range all {
-				if !yield(control.Element{Name: e.Name, Value: e.Value}, nil) {
+				if !yield(element(e), nil) {
 					return
 				}
 			}
@@ -137,11 +137,15 @@ func (s *Server) stat(_ context.Context, _ control.Actor, in control.StatQuery) 
 				yield(control.Element{}, control.Errorf(control.KindNoSuchElement, "cgq stat shows all", "no element %q", name))
 				return
 			}
-			if !yield(control.Element{Name: all[i].Name, Value: all[i].Value}, nil) {
+			if !yield(element(all[i]), nil) {
 				return
 			}
 		}
 	}
+}
+
+func element(e stats.Element) control.Element {
+	return control.Element{Name: e.Name, Value: e.Value, Kind: e.Kind.String(), Doc: e.Doc}
 }
 
 func (s *Server) listeners(context.Context, control.Actor, control.Nothing) iter.Seq2[control.Listener, error] {

@@ -376,6 +376,8 @@ type StatQuery struct {
 type Element struct {
 	Name  string `json:"name"`
 	Value int64  `json:"value"`
+	Kind  string `json:"kind"` // "level", which goes up and down, or "total", which rises
+	Doc   string `json:"doc"`  // what it counts
 }
 
 // A Listener is one address that the daemon listens on.

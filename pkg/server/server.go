@@ -27,6 +27,7 @@ import (
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
+	"cgq/pkg/metrics"
 	"cgq/pkg/module"
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/pipe"
@@ -59,6 +60,7 @@ type server struct {
 	emails    *serverlog.Log // supplementary: what became of each recipient (chapter: Log Message Delivery)
 	system    *slog.Logger   // tag SYSTEM
 	stats     stats.Set
+	metrics   *metrics.Server
 	directory *directory.Directory
 	router    *router.Router
 	filters   *extfilter.Filters
@@ -190,6 +192,9 @@ func (s *server) use(c *config) {
 	if s.filters != nil {
 		s.filters.Use(&c.Filters)
 	}
+	if s.metrics != nil {
+		_ = s.metrics.Use(&c.Metrics) // the log has it
+	}
 }
 
 // tune gives kernel and spool their settings.
@@ -237,6 +242,7 @@ func (s *server) assemble() {
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()
+	s.metrics = s.shown(modules)
 	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
 		Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
@@ -282,7 +288,9 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	reports := s.stage(func(ctx context.Context) error { s.dequeuer.Run(ctx); return nil })
 	transfers := s.stage(func(ctx context.Context) error { s.kernel.Run(ctx, s.enqueuer, grace); return nil })
 	face := s.stage(func(ctx context.Context) error { return s.mux.Serve(ctx, s.control) })
+	metrics := s.stage(func(ctx context.Context) error { s.metrics.Run(ctx); return nil })
 	intake := s.stage(func(ctx context.Context) error { return s.receive(ctx, stop) })
+	_ = s.metrics.Use(&s.config.Load().Metrics) // the log has it
 	s.ready(errOut)
 	for ctx.Err() == nil {
 		select {
@@ -297,7 +305,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	s.state.Store("stopping")
 	notify("STOPPING=1")
 	s.system.Log(ctx, serverlog.Major, "stopping")
-	err := errors.Join(intake(), index(), transfers(), reports(), face(), checkpoints(), looking())
+	err := errors.Join(intake(), index(), transfers(), reports(), face(), metrics(), checkpoints(), looking())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}

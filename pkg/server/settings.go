@@ -18,6 +18,7 @@ import (
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
+	"cgq/pkg/metrics"
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/pipe"
 	"cgq/pkg/module/smtp"
@@ -180,6 +181,7 @@ type config struct {
 	Rules   rules.File
 	Filters extfilter.Settings
 	Reports dsn.File
+	Metrics metrics.Settings
 	Bounces bounce.File
 
 	clients []netip.Prefix
@@ -197,7 +199,7 @@ func defaults() *config {
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
-		Local: local.Defaults(), Pipe: pipe.Defaults(), Reports: dsn.Default(),
+		Local: local.Defaults(), Pipe: pipe.Defaults(), Reports: dsn.Default(), Metrics: metrics.Defaults(),
 	}
 }
 
@@ -205,7 +207,7 @@ func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
 		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "pipe", Value: &c.Pipe}, {Name: "rules", Value: &c.Rules},
 		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports},
-		{Name: "bounce-classes", Value: &c.Bounces}}
+		{Name: "bounce-classes", Value: &c.Bounces}, {Name: "metrics", Value: &c.Metrics}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
