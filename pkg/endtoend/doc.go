@@ -44,4 +44,8 @@
 //	sink start ADDR FLAG...    smtp-sink
 //	sink count N               waits until it counts N messages
 //	sink stop
+//	postfix start ADDR FILE    a Postfix of our own, in $POSTFIX, with the settings in FILE; mail to the
+//	                           transport nosuchuser comes back
+//	postfix empty              waits until no message is in its queue
+//	postfix stop
 package endtoend

@@ -53,6 +53,7 @@ func TestStories(t *testing.T) {
 		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
 		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
+		"postfix": on((*site).postfixDo),
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
 }
