@@ -36,9 +36,11 @@
 //	flood acked N              waits until N are acknowledged
 //	flood end FILE             waits for the sessions to end; the acknowledged tokens are then in FILE
 //	peer start NAME ADDR RULE...   an SMTP server; RULE is 'REGEXP => REPLY' to commands, with Go's escapes,
-//	                           or 'REGEXP => hold'; the end of a text is the command .
+//	                           'REGEXP => after DURATION REPLY', or 'REGEXP => hold'; the end of a text
+//	                           is the command .
 //	peer waits|go NAME         waits until a command is held; lets it and all others go on
 //	peer got NAME N            waits for N messages, which become NAME/1.eml and so on, behind their envelope
+//	peer heard NAME N REGEXP   N commands have matched so far, no more
 //	peer has NAME FILE         every token in FILE has arrived; prints the counts
 //	peer stop NAME
 //	sink start ADDR FLAG...    smtp-sink
