@@ -10,7 +10,8 @@
 // The commands of a story, beside those of testscript (! negates where it says so):
 //
 //	need TOOL...               skips the story where a tool is missing
-//	site                       makes $CGQ_BASE: domain example.org, relay $RELAY, where nobody listens yet
+//	site [DOMAIN]              makes $CGQ_BASE: domain example.org, relay $RELAY, where nobody listens yet
+//	at NAME                    goes to another place, which has a site and a daemon of its own
 //	set FILE KEY VALUE         changes a setting in Settings/FILE.toml; TABLE.KEY where several tables have it
 //	dns FILE                   starts a DNS server with the records in FILE, at $DNS; hosts are at $NET.1 and so on
 //	daemon start [UMASK]       starts cgqd, as a shell with that umask would
