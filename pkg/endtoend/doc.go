@@ -28,12 +28,13 @@
 //	files N                    waits until the Queue has N message files
 //	maildir ACCOUNT N          waits for the N messages of an account, which become ACCOUNT/1.eml and so on
 //	report FILE                prints an RFC 3464 report, parsed
+//	reported DIR FILE TO...    of the reports in DIR every token in FILE has one about each of TO, no token two
 //	talk FILE                  plays an SMTP session, in which a line may have Go's escapes; prints the replies
 //	[!] send FROM TO FILE      submits a file as it is; prints the last reply
 //	text FILE N                writes a message of N bytes with all that is hard to transfer
 //	ends FILE END              FILE ends with the bytes of the file END
 //	clean FILE                 checks that there is nothing in FILE, a pattern, that a terminal obeys
-//	flood start N SESSIONS     submits N messages to x@remote.test, in the background, each with a token
+//	flood start N SESSIONS [TO...]   submits N messages to x@remote.test, in the background, each with a token
 //	flood acked N              waits until N are acknowledged
 //	flood end FILE             waits for the sessions to end; the acknowledged tokens are then in FILE
 //	peer start NAME ADDR RULE...   an SMTP server; RULE is 'REGEXP => REPLY' to commands, with Go's escapes,

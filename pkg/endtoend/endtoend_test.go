@@ -51,7 +51,7 @@ func TestStories(t *testing.T) {
 		"site": on((*site).init), "at": on((*site).at), "set": on((*site).set), "port": on((*site).port), "dns": on((*site).dns),
 		"daemon": on((*site).daemonDo), "memory": on((*site).memory), "cloexec": on((*site).cloexec),
 		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
-		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
+		"report": report, "reported": reported, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
 		"postfix": on((*site).postfixDo),
 	}
