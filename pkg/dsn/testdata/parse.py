@@ -17,5 +17,5 @@ for name in sys.argv[1:]:
         "type": report.get_content_type(),
         "parts": [part.get_content_type() for part in parts],
         "text": parts[0].get_content(),
-        "recipients": [dict(group.items()) for group in parts[1].get_payload()[1:]],
+        "recipients": [{name.lower(): value for name, value in group.items()} for group in parts[1].get_payload()[1:]],
     }))
