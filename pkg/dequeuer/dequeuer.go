@@ -187,7 +187,8 @@ func permanent(err error) *module.Rejection {
 
 // orphaned deals with the end of a message without a return path, such as a report: that
 // it has failed is told to nobody (RFC 5321 §4.5.5), or, by setting, to the postmaster.
-// What has failed on its way to him is told to nobody.
+// What has failed on its way to him is told to nobody, nor is what a program has written,
+// a Rule or another server: it may be about a report that he did not get.
 func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 	var failed []queue.Done
 	for _, done := range r.Done {
@@ -201,7 +202,13 @@ func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 	}
 	to := d.server.Settings().failedTo
 	isHis := func(done queue.Done) bool { return r.Envelope.Recipients[done.Rcpt].Address.Fold() == to.Fold() }
-	if to.IsZero() || slices.ContainsFunc(failed, isHis) {
+	lost, err := to.IsZero() || slices.ContainsFunc(failed, isHis), error(nil)
+	if !lost && r.Envelope.Source != mail.DSN {
+		if lost, err = d.automatic(r.ID); err != nil {
+			return err
+		}
+	}
+	if lost {
 		if err := d.kernel.Gone(r.ID); err != nil {
 			return err
 		}
@@ -211,7 +218,7 @@ func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 	if !d.room.try(true) {
 		return errNoRoom
 	}
-	err := d.report(ctx, r, telling{told: failed}, to)
+	err = d.report(ctx, r, telling{told: failed}, to)
 	switch {
 	case err == nil:
 		d.room.found(d.log, true)
