@@ -48,11 +48,12 @@ func run(m *testing.M) int {
 func TestStories(t *testing.T) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){
 		"need": need, "until": until, "status": status, "address": address,
-		"site": on((*site).init), "set": on((*site).set), "port": on((*site).port), "dns": on((*site).dns),
+		"site": on((*site).init), "at": on((*site).at), "set": on((*site).set), "port": on((*site).port), "dns": on((*site).dns),
 		"daemon": on((*site).daemonDo), "memory": on((*site).memory), "cloexec": on((*site).cloexec),
 		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
-		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
+		"report": report, "reported": reported, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
+		"postfix": on((*site).postfixDo),
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
 }
@@ -86,7 +87,7 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	s := &site{t: env.T(), base: base, keeps: kind.Keeps, peers: map[string]*peer{}}
+	s := &site{t: env.T(), base: base, keeps: kind.Keeps, peers: map[string]*peer{}, places: map[string]*place{}}
 	env.Values[siteKey{}] = s
 	env.Defer(s.close)
 	env.Setenv("CGQ_BASE", base)
