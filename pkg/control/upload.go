@@ -46,7 +46,7 @@ func HandleUpload[In, Out any](m *Mux, u Upload[In, Out], fn UploadFunc[In, Out]
 		ctrl := http.NewResponseController(w)
 		_ = ctrl.EnableFullDuplex() // a refusal is sent while the caller still sends
 		stop := serving(r.Context())
-		body := newUploadBody(r.Body, ctrl, stop, m.Stall)
+		body := newUploadBody(stop, r.Body, ctrl, m.Stall)
 		defer context.AfterFunc(stop, body.wake)()
 		var out Out
 		err := guard(func() error {
@@ -123,7 +123,7 @@ type uploadBody struct {
 	waiting bool // for the caller, with a deadline
 }
 
-func newUploadBody(src io.Reader, ctrl *http.ResponseController, stop context.Context, stall time.Duration) *uploadBody {
+func newUploadBody(stop context.Context, src io.Reader, ctrl *http.ResponseController, stall time.Duration) *uploadBody {
 	if stall == 0 {
 		stall = uploadStall
 	}

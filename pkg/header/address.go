@@ -93,10 +93,10 @@ func mailbox(s string) (name, address string) {
 	gap := false // a space, which may stand beside @ and a dot only (RFC 5322 §4.4)
 	for i := 0; i < len(s); {
 		j := SkipToken(s, i)
-		switch {
-		case s[i] == '(':
+		switch s[i] {
+		case '(':
 			name = strings.Trim(unescape(strings.TrimSuffix(s[i+1:j], ")")), " \t")
-		case s[i] == ' ' || s[i] == '\t':
+		case ' ', '\t':
 			gap = true
 		default:
 			if gap && b.Len() > 0 && !joins(b.String()[b.Len()-1]) && !joins(s[i]) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cgq/pkg/admin"
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
@@ -175,6 +176,7 @@ type config struct {
 	Local   local.Settings
 	Rules   rules.File
 	Filters extfilter.Settings
+	Submit  admin.SubmitSettings
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
@@ -188,15 +190,16 @@ func defaults() *config {
 		Log:     Logging{Level: "3", Levels: map[string]string{}},
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
-		SMTP:  smtp.Defaults(),
-		Local: local.Defaults(),
+		SMTP:   smtp.Defaults(),
+		Local:  local.Defaults(),
+		Submit: admin.SubmitDefaults(),
 	}
 }
 
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
 		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules},
-		{Name: "filters", Value: &c.Filters}}
+		{Name: "filters", Value: &c.Filters}, {Name: "submit", Value: &c.Submit}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
