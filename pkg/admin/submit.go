@@ -145,6 +145,11 @@ func (s *Submitter) returnPath(who control.Actor, own mail.Address, text string)
 		return own, nil
 	}
 	a, err := mail.ParsePath(text)
+	if err != nil && !strings.ContainsFunc(text, unicode.IsControl) { // as a header has it, with a name
+		if list, e := submission.Addresses(text, own.Domain); e == nil && len(list) == 1 {
+			a, err = list[0], nil
+		}
+	}
 	if err != nil {
 		return a, control.Errorf(control.KindBadRequest, "", "the return path: %v", err)
 	}
