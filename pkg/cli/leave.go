@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -110,13 +111,18 @@ func beginning(in *bufio.Reader) (blank string, err error) {
 // leftHeader are the fields that say the envelope.
 func leftHeader(l letter) (string, error) {
 	var b strings.Builder
-	if l.ReturnPath != "" {
-		from, err := mail.ParsePath(l.ReturnPath)
+	if l.ReturnPath == "" { // as the daemon has it: who runs it, at the main domain
+		who, err := user.Current()
 		if err != nil {
-			return "", &usageError{err.Error()}
+			return "", err
 		}
-		fmt.Fprintf(&b, "Return-Path: %s\n", from.Path())
+		l.ReturnPath = mail.Address{Local: who.Username}.Path()
 	}
+	from, err := mail.ParsePath(l.ReturnPath)
+	if err != nil {
+		return "", &usageError{err.Error()}
+	}
+	fmt.Fprintf(&b, "Return-Path: %s\n", from.Path())
 	if l.EnvelopeID != "" {
 		fmt.Fprintf(&b, "Envelope-ID: %s\n", oneLine(l.EnvelopeID))
 	}

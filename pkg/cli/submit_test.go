@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -268,6 +269,10 @@ func TestInterruptedSubmit(t *testing.T) {
 }
 
 func TestSpool(t *testing.T) {
+	who, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct{ line, in, want string }{
 		{"ann bob@b.example", "Subject: x\n\ntext\n", "Envelope-To: ann\nEnvelope-To: bob@b.example\nSubject: x\n\ntext\n"},
 		{"-t -f bob@b.example", "To: ann\n\ntext\n.\nmore\n", "Return-Path: <bob@b.example>\nTo: ann\n\ntext\n"},
@@ -289,6 +294,9 @@ func TestSpool(t *testing.T) {
 			t.Fatal(err)
 		}
 		is, err := os.Stat(files[0])
+		if !strings.HasPrefix(tt.want, "Return-Path: ") {
+			tt.want = "Return-Path: <" + who.Username + ">\n" + tt.want
+		}
 		if err != nil || string(b) != tt.want || is.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %q, %v; want %q", tt.line, b, is.Mode(), tt.want)
 		}
