@@ -11,7 +11,7 @@ LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: run test powercut kill lint bench bench-store bench-queue bench-router bench-enqueuer build install completions docs clean
+.PHONY: run test powercut kill lint bench bench-store bench-queue bench-router bench-enqueuer build install install-sendmail completions docs clean
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
@@ -85,6 +85,14 @@ install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash)
 	install -D -m 644 completions/cgq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cgq
 	install -D -m 644 completions/cgq.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cgq
 	install -D -m 644 completions/cgq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cgq.fish
+
+# What has the name already, such as another mail server's, stays: it is taken away by hand.
+install-sendmail: ## the names by which programs know a mail server, under $(DESTDIR)/usr
+	install -d $(DESTDIR)/usr/sbin $(DESTDIR)/usr/lib $(DESTDIR)/usr/bin
+	ln -s $(PREFIX)/bin/cgq $(DESTDIR)/usr/sbin/sendmail
+	ln -s ../sbin/sendmail $(DESTDIR)/usr/lib/sendmail
+	ln -s $(PREFIX)/bin/cgq $(DESTDIR)/usr/bin/mailq
+	ln -s $(PREFIX)/bin/cgq $(DESTDIR)/usr/bin/newaliases
 
 completions: build ## completions/ for bash, zsh, fish and PowerShell
 	mkdir -p completions

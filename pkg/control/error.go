@@ -23,6 +23,9 @@ const (
 	KindNoSuchBatch    Kind = "no-such-batch"   // 404: nothing in the trash of that act
 	KindNoSuchRule     Kind = "no-such-rule"    // 404: no Rule of that name
 	KindExists         Kind = "exists"          // 409: what should be made is there already
+	KindRefused        Kind = "refused"         // 422: the message is not taken; Code says why
+	KindLater          Kind = "later"           // 503: it is not taken now; Code says why
+	KindCutOff         Kind = "cut-off"         // 400: the bytes behind the request did not come to their end
 	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
 	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
 	KindStopping       Kind = "stopping"        // 503: the daemon is on its way down
@@ -38,6 +41,7 @@ var statuses = map[Kind]int{
 	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindExists: http.StatusConflict,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
 	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
+	KindRefused: http.StatusUnprocessableEntity, KindLater: http.StatusServiceUnavailable, KindCutOff: http.StatusBadRequest,
 }
 
 // An Error is the answer to a request that was not done.
@@ -46,6 +50,7 @@ type Error struct {
 	Kind   Kind   `json:"kind"`           // for programs
 	Text   string `json:"text"`           // what is wrong
 	Hint   string `json:"hint,omitempty"` // what to do about it
+	Code   string `json:"code,omitempty"` // RFC 3463 enhanced status of a message that was refused
 }
 
 // Errorf returns an Error with the status that belongs to its kind.

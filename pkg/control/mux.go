@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +18,7 @@ const MaxRequest = 24 << 20
 // readTimeout is how long a caller may take to send a request.
 const readTimeout = 10 * time.Second
 
-// A Mux serves calls and streams. The zero Mux knows none and is ready for use;
+// A Mux serves calls, streams, downloads and uploads. The zero Mux knows none and is ready for use;
 // its fields are set, and its calls added, before it serves. Callers do not wait
 // for each other.
 type Mux struct {
@@ -27,6 +26,8 @@ type Mux struct {
 	Grant func(Actor) []Right
 	// Log hears of faults: panics, and errors that are not an [Error]; nil: nobody.
 	Log *slog.Logger
+	// Stall is how long the caller of an [Upload] may send nothing; 0 is an hour.
+	Stall time.Duration
 
 	requests map[string]request // by path
 	stopping turnstile
@@ -213,8 +214,7 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// read decodes the body. A field that In does not have is an error: a misspelt
-// filter must not widen what is meant.
+// read decodes the body.
 func read[In any](w http.ResponseWriter, r *http.Request) (in In, err error) {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // not supported: a test without a connection
@@ -223,23 +223,10 @@ func read[In any](w http.ResponseWriter, r *http.Request) (in In, err error) {
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return in, Errorf(KindTooLarge, "ask for less at a time", "the request is larger than %d bytes", MaxRequest)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err == nil {
-		err = d.Decode(&in)
-	}
-	switch {
-	case errors.Is(err, io.EOF): // no body: no field set
-	case err == nil && len(bytes.TrimSpace(b[d.InputOffset():])) > 0:
-		err = errors.New("something behind the request")
-		fallthrough
-	case err != nil:
+	if err != nil {
 		return in, Errorf(KindBadRequest, "", "the request: %v", err)
 	}
-	if c, ok := any(in).(interface{ Check() error }); ok {
-		return in, c.Check()
-	}
-	return in, nil
+	return decode[In](b)
 }
 
 // answer sends one value. A caller who is gone does not hear it.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -90,12 +91,16 @@ type (
 // untilStop returns a context that ends with the request or with Serve.
 func untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	serve, ok := ctx.Value(stopKey{}).(context.Context)
-	if !ok {
-		return ctx, cancel
-	}
-	unhook := context.AfterFunc(serve, cancel)
+	unhook := context.AfterFunc(serving(ctx), cancel)
 	return ctx, func() { unhook(); cancel() }
+}
+
+// serving returns the context of Serve, or one that never ends.
+func serving(ctx context.Context) context.Context {
+	if serve, ok := ctx.Value(stopKey{}).(context.Context); ok {
+		return serve
+	}
+	return context.Background()
 }
 
 // A peer is the other end of a connection.
@@ -113,8 +118,8 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 
 // peerCred asks the operating system for the user who connected (unix(7): SO_PEERCRED).
 func peerCred(c net.Conn) (cred *unix.Ucred, err error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
+	u, ok := c.(syscall.Conn)
+	if !ok || c.LocalAddr().Network() != "unix" {
 		return nil, fmt.Errorf("%T is not a Unix socket", c)
 	}
 	raw, err := u.SyscallConn()

@@ -58,12 +58,15 @@ func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
 }
 
-// condition knows [root], who can be somebody else, [port25], at which the story can
-// listen, and [keeps], that the file system keeps what was synced.
+// condition knows [root], who can be somebody else, [mounts], that he can have mounts of his
+// own, [port25], at which the story can listen, and [keeps], that the file system keeps what
+// was synced.
 func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return asRoot(), nil
+	case "mounts":
+		return exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 	case "keeps":
 		kind, err := kindOf("/tmp")
 		return kind.Keeps, err
@@ -119,10 +122,11 @@ func wait(ts *testscript.TestScript, done func() (ok bool, said string)) {
 }
 
 // packages has the Debian packages of the tools.
-var packages = map[string]string{"smtp-source": "postfix", "smtp-sink": "postfix"}
+var packages = map[string]string{"smtp-source": "postfix", "smtp-sink": "postfix", "php": "php-cli", "setpriv": "util-linux",
+	"git-send-email": "git-email libmailtools-perl"}
 
 func need(ts *testscript.TestScript, _ bool, tools []string) {
-	dirs := filepath.SplitList(ts.Getenv("PATH"))
+	dirs := append(filepath.SplitList(ts.Getenv("PATH")), "/usr/lib/git-core")
 	for _, tool := range tools {
 		if slices.ContainsFunc(dirs, func(dir string) bool {
 			_, err := exec.LookPath(filepath.Join(dir, tool))

@@ -96,7 +96,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{action("Reply with", "+Content-Type: image/png\n\nx"), `is no text`},
 		{action("Reply with", "+Subject\n\nx"), `"Subject" has no colon`},
 		{action("React with", "hello"), `its header has no To`},
-		{action("React with", "+To: nobody at all\n\nx"), `"React with": To: "nobodyatall" has no domain`},
+		{action("React with", "+To: nobody at all\n\nx"), `"React with": To: not an address: "nobody at all"`},
 		{action("Reply with", strings.Repeat("x", 65<<10)), `65536 are allowed`},
 	} {
 		_, err := Compile(tt.file)

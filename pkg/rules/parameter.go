@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"cgq/pkg/header"
 	"cgq/pkg/mail"
 	"cgq/pkg/program"
 )
@@ -108,7 +109,7 @@ func splitAddresses(s string) (all []string) {
 	start := 0
 	for i := 0; i <= len(s); {
 		if i < len(s) && s[i] != ',' && s[i] != ';' {
-			i = skip(s, i)
+			i = header.SkipToken(s, i)
 			continue
 		}
 		if e := strings.TrimSpace(s[start:i]); e != "" {

@@ -73,6 +73,8 @@ type server struct {
 	read      chan struct{} // closed when the Queue is read, or that was stopped
 	control   net.Listener
 	mux       *control.Mux
+	submit    net.Listener // for the programs of this machine
+	submitMux *control.Mux
 	state     atomic.Value // string: what it is doing
 }
 
@@ -137,6 +139,9 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 		"took", time.Since(began).Round(time.Millisecond))
 	if s.control, err = control.Listen(filepath.Join(base, "control.sock")); err != nil {
 		return s, err
+	}
+	if s.submit, err = s.listenSubmit(); err != nil {
+		return s, errors.Join(err, s.control.Close())
 	}
 	return s, nil
 }
@@ -249,6 +254,7 @@ func (s *server) assemble() {
 		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
 		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules}}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
+	s.submitMux = s.submitter().Mux(s.log.Logger("ADMIN"))
 }
 
 // rerouted is the Router for one who asks it again of what is in the Queue: that is not
@@ -289,6 +295,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	transfers := s.stage(func(ctx context.Context) error { s.kernel.Run(ctx, s.enqueuer, grace); return nil })
 	face := s.stage(func(ctx context.Context) error { return s.mux.Serve(ctx, s.control) })
 	metrics := s.stage(func(ctx context.Context) error { s.metrics.Run(ctx); return nil })
+	programs := s.stage(func(ctx context.Context) error { return s.submitMux.Serve(ctx, s.submit) })
 	intake := s.stage(func(ctx context.Context) error { return s.receive(ctx, stop) })
 	_ = s.metrics.Use(&s.config.Load().Metrics) // the log has it
 	s.ready(errOut)
@@ -305,7 +312,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	s.state.Store("stopping")
 	notify("STOPPING=1")
 	s.system.Log(ctx, serverlog.Major, "stopping")
-	err := errors.Join(intake(), index(), transfers(), reports(), face(), metrics(), checkpoints(), looking())
+	err := errors.Join(intake(), programs(), index(), transfers(), reports(), face(), metrics(), checkpoints(), looking())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
@@ -406,6 +413,9 @@ func (s *server) close() (err error) {
 	}
 	if s.emails != nil {
 		err = errors.Join(err, s.emails.Close())
+	}
+	if s.submitMux != nil {
+		s.submitMux.Close()
 	}
 	if s.mux != nil {
 		s.mux.Close() // who follows the log has seen its end

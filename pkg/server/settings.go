@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cgq/pkg/admin"
 	"cgq/pkg/bounce"
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
@@ -160,11 +161,30 @@ func (q *Queue) Validate() error {
 		prefix("acts", q.Acts.Validate()), prefix("files", q.Files.Validate()), prefix("journal", q.Journal.Validate()))
 }
 
+// prefix puts the name of a table in front of each key that is wrong in it.
 func prefix(table string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, prefix(table, e))
+		}
+		return errors.Join(all...)
+	}
 	return fmt.Errorf("%s.%w", table, err)
+}
+
+// Pipe is the section pipe: mail of programs, and for them.
+type Pipe struct {
+	Submit  admin.SubmitSettings `toml:"submit" doc:"mail that programs of this machine hand in, with cgq submit or sendmail"`
+	Deliver pipe.Deliver         `toml:"deliver" doc:"mail to programs, to which records of the Router table lead"`
+}
+
+// Validate names the first key that cannot be used.
+func (p *Pipe) Validate() error {
+	return errors.Join(prefix("submit", p.Submit.Validate()), prefix("deliver", p.Deliver.Validate()))
 }
 
 // settingsDir is below the base directory.
@@ -177,7 +197,7 @@ type config struct {
 	Queue   Queue
 	SMTP    smtp.Settings
 	Local   local.Settings
-	Pipe    pipe.Settings
+	Pipe    Pipe
 	Rules   rules.File
 	Filters extfilter.Settings
 	Reports dsn.File
@@ -199,7 +219,8 @@ func defaults() *config {
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
-		Local: local.Defaults(), Pipe: pipe.Defaults(), Reports: dsn.Default(), Metrics: metrics.Defaults(),
+		Local: local.Defaults(), Pipe: Pipe{Deliver: pipe.Defaults(), Submit: admin.SubmitDefaults()},
+		Reports: dsn.Default(), Metrics: metrics.Defaults(),
 	}
 }
 

@@ -33,7 +33,7 @@ func newSetup(t *testing.T, log *slog.Logger) *setup {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &setup{base: t.TempDir(), set: pipe.Defaults().Deliver}
+	s := &setup{base: t.TempDir(), set: pipe.Defaults()}
 	s.set.TimeLimit = settings.Duration(time.Minute)
 	if err := os.Mkdir(filepath.Join(s.base, "Programs"), 0o700); err != nil {
 		t.Fatal(err)

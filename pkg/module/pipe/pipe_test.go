@@ -472,26 +472,27 @@ func TestAnotherUser(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	if err := pipe.Defaults().Validate(); err != nil {
+	standard := pipe.Defaults()
+	if err := standard.Validate(); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
 	for _, tt := range []struct {
 		change func(*pipe.Deliver)
 		want   string
 	}{
-		{func(d *pipe.Deliver) { d.Directory = "" }, `deliver.directory: "" is neither`},
-		{func(d *pipe.Deliver) { d.Directory = "../bin" }, `deliver.directory: "../bin" is neither absolute nor below`},
-		{func(d *pipe.Deliver) { d.User = "nobody-of-that-name" }, "deliver.user: user: unknown user"},
-		{func(d *pipe.Deliver) { d.TimeLimit = 0 }, "deliver.time_limit: 0s is not in 1s to 1h"},
-		{func(d *pipe.Deliver) { d.Output = 17 << 20 }, "deliver.output: 17M is not in 1K to 16M"},
-		{func(d *pipe.Deliver) { d.Channels = 0 }, "deliver.channels: 0 is not in 1 to 1000"},
-		{func(d *pipe.Deliver) { d.QueueChannels = 11 }, "deliver.queue_channels: 11 is not in 1 to 10, which is channels"},
-		{func(d *pipe.Deliver) { d.Retry = nil }, "deliver.retry: want one"},
-		{func(d *pipe.Deliver) { d.Retry[0] = 0 }, "deliver.retry: 0s is not in 1s to 1w"},
-		{func(d *pipe.Deliver) { d.Expire = 0 }, "deliver.expire: 0s is not in 1m to 30d"},
+		{func(d *pipe.Deliver) { d.Directory = "" }, `directory: "" is neither`},
+		{func(d *pipe.Deliver) { d.Directory = "../bin" }, `directory: "../bin" is neither absolute nor below`},
+		{func(d *pipe.Deliver) { d.User = "nobody-of-that-name" }, "user: user: unknown user"},
+		{func(d *pipe.Deliver) { d.TimeLimit = 0 }, "time_limit: 0s is not in 1s to 1h"},
+		{func(d *pipe.Deliver) { d.Output = 17 << 20 }, "output: 17M is not in 1K to 16M"},
+		{func(d *pipe.Deliver) { d.Channels = 0 }, "channels: 0 is not in 1 to 1000"},
+		{func(d *pipe.Deliver) { d.QueueChannels = 11 }, "queue_channels: 11 is not in 1 to 10, which is channels"},
+		{func(d *pipe.Deliver) { d.Retry = nil }, "retry: want one"},
+		{func(d *pipe.Deliver) { d.Retry[0] = 0 }, "retry: 0s is not in 1s to 1w"},
+		{func(d *pipe.Deliver) { d.Expire = 0 }, "expire: 0s is not in 1m to 30d"},
 	} {
 		set := pipe.Defaults()
-		tt.change(&set.Deliver)
+		tt.change(&set)
 		if err := set.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v; want %s", err, tt.want)
 		}

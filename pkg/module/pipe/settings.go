@@ -13,12 +13,7 @@ import (
 	"cgq/pkg/settings"
 )
 
-// Settings is the section pipe.
-type Settings struct {
-	Deliver Deliver `toml:"deliver" doc:"mail to programs, to which records of the Router table lead"`
-}
-
-// Deliver is how messages are given to programs.
+// Deliver is the table deliver of the section pipe: how messages are given to programs.
 type Deliver struct {
 	Directory     string              `toml:"directory" doc:"where the programs are, and no others can be started; below the base directory, or absolute"`
 	User          string              `toml:"user" doc:"who runs them; only a cgqd that stays root can name another than itself; empty: who runs cgqd"`
@@ -31,9 +26,9 @@ type Deliver struct {
 }
 
 // Defaults returns the settings of a new server.
-func Defaults() Settings {
+func Defaults() Deliver {
 	minutes := func(n int) settings.Duration { return settings.Duration(n) * settings.Duration(time.Minute) }
-	return Settings{Deliver: Deliver{
+	return Deliver{
 		Directory:     "Programs",
 		TimeLimit:     minutes(2),
 		Output:        64 << 10,
@@ -41,16 +36,14 @@ func Defaults() Settings {
 		QueueChannels: 2,
 		Retry:         []settings.Duration{minutes(1), minutes(5), minutes(15), minutes(30), minutes(60)},
 		Expire:        5 * settings.Day,
-	}}
+	}
 }
 
 // Validate says what is out of its range, each with its key in front.
-func (s Settings) Validate() error { return s.Deliver.validate() }
-
-func (d *Deliver) validate() error {
+func (d *Deliver) Validate() error {
 	var errs []error
 	wrong := func(key, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("deliver."+key+": "+format, args...))
+		errs = append(errs, fmt.Errorf(key+": "+format, args...))
 	}
 	if !filepath.IsAbs(d.Directory) && !filepath.IsLocal(d.Directory) {
 		wrong("directory", "%q is neither absolute nor below the base directory", d.Directory)
