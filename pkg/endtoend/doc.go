@@ -24,7 +24,7 @@
 //	address VAR                sets VAR to an address of this machine that is not loopback, or skips the story
 //	[!] until REGEXP CMD...    runs a program again and again until its output matches (matches no more)
 //	status N CMD...            runs a program that has to exit with status N
-//	empty                      waits until no message is in the queue and no message file left
+//	empty                      waits until no message is in the queue and no message file left, but those of the trash
 //	files N                    waits until the Queue has N message files
 //	maildir ACCOUNT N          waits for the N messages of an account, which become ACCOUNT/1.eml and so on
 //	report FILE                prints an RFC 3464 report, parsed
