@@ -51,6 +51,7 @@ var envelopes = rapid.Custom(func(t *rapid.T) *mail.Envelope {
 		Return:     mail.Return(rapid.IntRange(0, 2).Draw(t, "ret")),
 		Body:       mail.BodyType(rapid.IntRange(0, 3).Draw(t, "body")),
 		SMTPUTF8:   rapid.Bool().Draw(t, "smtputf8"),
+		Submission: anything.Draw(t, "submission"),
 	}
 	if rapid.Bool().Draw(t, "has a return path") {
 		e.ReturnPath = addresses.Draw(t, "return path")
