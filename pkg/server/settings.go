@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
 	"cgq/pkg/module/local"
+	"cgq/pkg/module/pipe/submitted"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
@@ -163,6 +165,14 @@ func prefix(table string, err error) error {
 	return fmt.Errorf("%s.%w", table, err)
 }
 
+// Pipe is the section pipe: mail from files and to programs.
+type Pipe struct {
+	Submitted submitted.Settings `toml:"submitted" doc:"mail from files: docs/pipe.md; takes effect at the next start"`
+}
+
+// Validate names the first key that cannot be used.
+func (p *Pipe) Validate() error { return prefix("submitted", p.Submitted.Validate()) }
+
 // settingsDir is below the base directory.
 const settingsDir = "Settings"
 
@@ -173,6 +183,7 @@ type config struct {
 	Queue   Queue
 	SMTP    smtp.Settings
 	Local   local.Settings
+	Pipe    Pipe
 	Rules   rules.File
 	Filters extfilter.Settings
 
@@ -190,12 +201,13 @@ func defaults() *config {
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
 		Local: local.Defaults(),
+		Pipe:  Pipe{Submitted: submitted.Defaults()},
 	}
 }
 
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
-		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules},
+		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "pipe", Value: &c.Pipe}, {Name: "rules", Value: &c.Rules},
 		{Name: "filters", Value: &c.Filters}}
 }
 
@@ -248,6 +260,9 @@ func (c *config) later(old *config) (all []string) {
 	}
 	for _, key := range c.Queue.Journal.later(&old.Queue.Journal) {
 		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal."+key)
+	}
+	if !reflect.DeepEqual(c.Pipe.Submitted, old.Pipe.Submitted) {
+		all = append(all, filepath.Join(settingsDir, "pipe.toml")+": submitted")
 	}
 	if c.General.User != old.General.User {
 		all = append(all, filepath.Join(settingsDir, "server.toml")+": user")
