@@ -75,11 +75,11 @@ func (d *directory) claim(ctx context.Context, in *handle, name string) *claim {
 		d.condemn(in, name, name, &fault{"it may not be read: " + err.Error()})
 	case errors.Is(err, errNotYet):
 		if d.postpone(name, soon) > rescan {
-			d.complain(name + " is not taken: " + err.Error())
+			d.complain("not yet", name+" is not taken: "+err.Error())
 		}
 	default:
 		d.postpone(name, rescan)
-		d.complain(name + " cannot be taken: " + err.Error())
+		d.complain("fault", name+" cannot be taken: "+err.Error())
 	}
 	return nil
 }
@@ -187,18 +187,18 @@ func (d *directory) submit(ctx, work context.Context, e module.FileEnqueuer, c *
 		d.condemn(c.in, c.taken, c.name, &fault{"it is refused: " + refused.Error()})
 	case errors.Is(err, errChanged):
 		if d.postpone(c.name, pause) > rescan {
-			d.complain(c.name + " is not taken: " + err.Error())
+			d.complain("not yet", c.name+" is not taken: "+err.Error())
 		}
 		d.giveBack(c)
 	case isRefused:
 		d.refused.Store(true)
-		d.complain("no mail is taken just now, files stay where they are: " + err.Error())
+		d.complain("closed", "no mail is taken just now, files stay where they are: "+err.Error())
 		d.giveBack(c)
 	case work.Err() != nil:
 		d.giveBack(c)
 	default:
 		d.postpone(c.name, rescan)
-		d.complain(c.name + " cannot be submitted, trying again: " + err.Error())
+		d.complain("fault", c.name+" cannot be submitted, trying again: "+err.Error())
 		d.giveBack(c)
 	}
 }
@@ -232,7 +232,7 @@ func (d *directory) takeAway(ctx context.Context, c *claim) error {
 		if err == nil || d.isBroken() {
 			return err
 		}
-		d.complain("the message of " + c.taken + " waits, because the file cannot be removed: " + err.Error())
+		d.complain("waits", "the message of "+c.taken+" waits, because the file cannot be removed: "+err.Error())
 		select {
 		case <-ctx.Done():
 			return err
@@ -253,7 +253,7 @@ func (d *directory) condemn(in *handle, now, name string, why *fault) {
 	}
 	if err != nil {
 		d.postpone(name, rescan)
-		d.complain(name + " is bad and cannot be renamed: " + why.Error() + ": " + err.Error())
+		d.complain("rename", name+" is bad and cannot be renamed: "+why.Error()+": "+err.Error())
 		return
 	}
 	d.forget(name)

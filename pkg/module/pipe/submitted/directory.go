@@ -25,14 +25,15 @@ type directory struct {
 	counts counters
 	log    *slog.Logger // tag PIPE, with the directory
 
+	hints   *hints
 	refused atomic.Bool // no mail is taken just now
 
 	mu         sync.Mutex
 	at         *handle
 	broken     bool // a sync has failed: nothing is taken before the next start
 	later      map[string]delay
-	told       map[string]bool // names of what is left alone, and the log has it
-	complained time.Time
+	told       map[string]bool      // names of what is left alone, and the log has it
+	complained map[string]time.Time // by what it is about
 }
 
 // A delay is of a file that is not ready.
@@ -111,13 +112,14 @@ func (d *directory) remove(in *handle, name string) error {
 	return d.sync(in)
 }
 
-// complain says something that is so for all files, once a minute at most.
-func (d *directory) complain(text string) {
+// complain says what is so for many files, each thing once a minute at most.
+func (d *directory) complain(about, text string) {
 	d.mu.Lock()
 	now := time.Now()
-	quiet := now.Sub(d.complained) < rescan
+	last, said := d.complained[about]
+	quiet := said && now.Sub(last) < rescan
 	if !quiet {
-		d.complained = now
+		d.complained[about] = now
 	}
 	d.mu.Unlock()
 	if !quiet {
@@ -147,7 +149,7 @@ const batch = 100
 // scan claims what there is until ctx ends: what events name, what was not ready, and every
 // minute whatever is there.
 func (d *directory) scan(ctx context.Context, e module.FileEnqueuer, claims chan<- *claim) {
-	w := watching{d: d, hints: newHints(), stop: func() {}}
+	w := watching{d: d, stop: func() {}}
 	defer func() { w.stop() }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -157,15 +159,15 @@ func (d *directory) scan(ctx context.Context, e module.FileEnqueuer, claims chan
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.hints.ready:
+		case <-d.hints.ready:
 		case <-timer.C:
 		}
-		names, overflow := w.hints.take()
+		names, overflow := d.hints.take()
 		in, another, err := w.open()
 		all = all || overflow || another || time.Since(full) >= rescan
 		switch {
 		case err != nil:
-			d.complain("cannot be read, looking again: " + err.Error())
+			d.complain("open", "cannot be read, looking again: "+err.Error())
 			closed = time.Now().Add(pause)
 		case time.Now().Before(closed):
 		case d.closed(ctx, e):
@@ -179,7 +181,7 @@ func (d *directory) scan(ctx context.Context, e module.FileEnqueuer, claims chan
 		if all {
 			all, full, names = false, time.Now(), nil
 			if err := in.Names(func(names []string) error { return d.claimAll(ctx, in, names, claims) }); err != nil {
-				d.complain("cannot be read to its end: " + err.Error())
+				d.complain("read", "cannot be read to its end: "+err.Error())
 			}
 		}
 		_ = d.claimAll(ctx, in, append(names, d.ready()...), claims)
@@ -189,10 +191,9 @@ func (d *directory) scan(ctx context.Context, e module.FileEnqueuer, claims chan
 
 // A watching is a directory that events come from.
 type watching struct {
-	d     *directory
-	hints *hints
-	in    *handle // of which they come; nil: from none
-	stop  func()
+	d    *directory
+	in   *handle // of which they come; nil: from none
+	stop func()
 }
 
 // open returns the directory, and whether it is another one than before, or not watched
@@ -206,10 +207,10 @@ func (w *watching) open() (in *handle, another bool, err error) {
 	if err != nil {
 		return nil, true, err
 	}
-	stop, err := w.d.watch(w.hints)
-	if err != nil { // every look is a full one
-		w.d.complain("cannot be watched, it is read again and again: " + err.Error())
-		return in, true, nil
+	stop, blind := w.d.watch(w.d.hints)
+	if blind != nil { // every look is a full one
+		w.d.complain("watch", "cannot be watched, it is read again and again: "+blind.Error())
+		return in, true, nil //nolint:nilerr // it can be read all the same
 	}
 	w.stop, w.in = stop, in
 	return in, true, nil
@@ -221,7 +222,7 @@ func (d *directory) closed(ctx context.Context, e module.FileEnqueuer) bool {
 		return true
 	}
 	if err := e.Admit(ctx, &mail.Envelope{Source: d.source, Auth: d.account}); err != nil {
-		d.complain("no mail is taken just now, files stay where they are: " + err.Error())
+		d.complain("closed", "no mail is taken just now, files stay where they are: "+err.Error())
 		return true
 	}
 	return d.refused.Swap(false)

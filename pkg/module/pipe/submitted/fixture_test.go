@@ -27,7 +27,6 @@ type sink struct {
 	refusal error                // of SubmitFile
 	full    bool                 // nothing is admitted
 	reading func()               // called when half of a text is read
-	taking  func(e error) error  // what becomes of the outcome of taken
 	before  func(*mail.Envelope) // called before taken
 }
 

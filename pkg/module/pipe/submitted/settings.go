@@ -54,7 +54,7 @@ func (s *Settings) Validate() error {
 	if _, err := ids(s.Owners); err != nil {
 		return fmt.Errorf("owners: %w", err)
 	}
-	if _, err := path(s.ReturnPath); err != nil {
+	if _, err := returnPathOf(s.ReturnPath); err != nil {
 		return fmt.Errorf("return_path: %w", err)
 	}
 	seen := []string{filepath.Clean(s.Directory)}
@@ -99,7 +99,7 @@ func (f *Foreign) validate(seen []string) error {
 	case f.Account != "" && wrong != nil:
 		return fmt.Errorf("account: %w", wrong)
 	}
-	if _, err := path(f.ReturnPath); err != nil {
+	if _, err := returnPathOf(f.ReturnPath); err != nil {
 		return fmt.Errorf("return_path: %w", err)
 	}
 	if _, err := ids(f.Owners); err != nil {
@@ -108,8 +108,8 @@ func (f *Foreign) validate(seen []string) error {
 	return nil
 }
 
-// path is a return path of the settings; nil: none is set.
-func path(s string) (*mail.Address, error) {
+// returnPathOf is a return path of the settings; nil: none is set.
+func returnPathOf(s string) (*mail.Address, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -141,7 +141,7 @@ func ids(names []string) (map[uint32]bool, error) {
 func (s *Settings) mappings() []mapping {
 	make := func(dir string, source mail.Source, returnPath string, owners []string) mapping {
 		m := mapping{directory: dir, source: source, maxSize: int64(s.MaxSize), channels: s.Channels}
-		m.returnPath, _ = path(returnPath)
+		m.returnPath, _ = returnPathOf(returnPath)
 		m.owners, _ = ids(owners)
 		return m
 	}

@@ -213,7 +213,7 @@ func (s *Source) payOff() {
 	s.mu.Unlock()
 	for _, o := range all {
 		if err := o.remove(); err != nil {
-			o.dir.complain("the message of " + o.name + " still waits, because the file cannot be removed: " + err.Error())
+			o.dir.complain("waits", "the message of "+o.name+" still waits, because the file cannot be removed: "+err.Error())
 			s.mu.Lock()
 			s.owed = append(s.owed, o)
 			s.mu.Unlock()
@@ -232,9 +232,10 @@ func (s *Source) putBack() {
 	for _, p := range found {
 		name, err := p.in.rename(p.name, stemOf(p.name)+sub)
 		if err != nil {
-			p.dir.complain("cannot give " + p.name + " its name back, the next start will try again: " + err.Error())
+			p.dir.complain("rename", "cannot give "+p.name+" its name back, the next start will try again: "+err.Error())
 			continue
 		}
+		p.dir.hints.add(name)
 		p.dir.log.Info("put back as " + name + ": it was taken, and is in no message")
 	}
 }
@@ -260,8 +261,9 @@ type mapping struct {
 }
 
 func (s *Source) directory(m mapping, open func() (folder, error), watch func(*hints) (func(), error)) *directory {
-	return &directory{mapping: m, domain: s.domain, opened: open, watch: watch, counts: s.counts,
-		log: serverlog.Session(s.log, 0, m.directory), later: map[string]delay{}, told: map[string]bool{}}
+	return &directory{mapping: m, domain: s.domain, opened: open, watch: watch, counts: s.counts, hints: newHints(),
+		log: serverlog.Session(s.log, 0, m.directory), later: map[string]delay{}, told: map[string]bool{},
+		complained: map[string]time.Time{}}
 }
 
 // A fault of a file: it will never be a message.
