@@ -113,11 +113,13 @@ func (l *logged) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func (l *logged) has(s string) bool {
+func (l *logged) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Contains(l.b.String(), s)
+	return l.b.String()
 }
+
+func (l *logged) has(s string) bool { return strings.Contains(l.text(), s) }
 
 // A yard is a base directory of the real file system with a Source.
 type yard struct {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,15 +74,28 @@ func infoOf(st *unix.Stat_t) info {
 }
 
 // An osFolder is one of the real file system. It is closed when nobody uses it any more.
-type osFolder struct{ dir *os.File }
+type osFolder struct {
+	dir    *os.File
+	leases bool // who else has a file open is known here
+}
 
 func openFolder(path string) (folder, error) {
 	fd, err := uninterrupted(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &osFolder{os.NewFile(uintptr(fd), path)}, nil
+	o := &osFolder{os.NewFile(uintptr(fd), path), true}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err == nil {
+		o.leases = !slices.Contains(far, uint32(st.Type))
+	}
+	return o, nil
 }
+
+// far are file systems that others have, too: they do not know who writes, and some say
+// that somebody always does.
+var far = []uint32{unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC,
+	unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC, unix.AFS_SUPER_MAGIC}
 
 // uninterrupted does a system call until no signal interrupts it.
 func uninterrupted(call func() (int, error)) (n int, err error) {
@@ -155,7 +169,7 @@ func (o *osFolder) Open(name string) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return osFile{f, o.leases}, nil
 }
 
 func (o *osFolder) Rename(old, name string) error {
@@ -205,7 +219,10 @@ func (o *osFolder) stale() bool {
 	return err != nil || !os.SameFile(at, is)
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	leases bool
+}
 
 func (f osFile) Stat() (i info, err error) {
 	var st unix.Stat_t
@@ -226,7 +243,7 @@ func (f osFile) Stat() (i info, err error) {
 // writing, nor to one who is neither its owner nor root.
 func (f osFile) Writing() (is, known bool) {
 	raw, err := f.SyscallConn()
-	if err != nil {
+	if err != nil || !f.leases {
 		return false, false
 	}
 	_ = raw.Control(func(fd uintptr) {

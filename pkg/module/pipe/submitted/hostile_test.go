@@ -120,6 +120,7 @@ func TestBadFilesTakeNobodysPlace(t *testing.T) {
 
 // A file that somebody has open for writing is taken when that is over.
 func TestWritersAreWaitedFor(t *testing.T) {
+	t.Parallel()
 	y := newYard(t, nil)
 	f, err := os.Create(filepath.Join(y.dir, "slow.sub"))
 	if err != nil {
@@ -139,6 +140,7 @@ func TestWritersAreWaitedFor(t *testing.T) {
 
 // link and unlink are a rename, too.
 func TestTwoNamesForAMoment(t *testing.T) {
+	t.Parallel()
 	y := newYard(t, nil)
 	y.write("x.tmp", text("linked"))
 	if err := os.Link(filepath.Join(y.dir, "x.tmp"), filepath.Join(y.dir, "x.sub")); err != nil {
@@ -205,6 +207,7 @@ func TestChangedWhileItIsRead(t *testing.T) {
 
 // The Queue Limit leaves files lying; they go when there is room.
 func TestFullQueue(t *testing.T) {
+	t.Parallel()
 	y := newYard(t, nil)
 	y.into.full = true
 	y.run()
@@ -219,6 +222,7 @@ func TestFullQueue(t *testing.T) {
 
 // What is refused for now is put back, and tried again.
 func TestRefusedForNow(t *testing.T) {
+	t.Parallel()
 	y := newYard(t, nil)
 	y.into.refusal = module.Reject(4, 7, 1, "the filter is down")
 	y.run()
@@ -232,6 +236,7 @@ func TestRefusedForNow(t *testing.T) {
 }
 
 func TestRefusedForGood(t *testing.T) {
+	t.Parallel()
 	y := newYard(t, nil)
 	y.into.refusal = module.Reject(5, 7, 1, "not from here")
 	y.run()

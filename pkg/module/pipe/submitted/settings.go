@@ -139,19 +139,19 @@ func ids(names []string) (map[uint32]bool, error) {
 
 // mappings are the directories, after Validate has found nothing wrong.
 func (s *Settings) mappings() []mapping {
-	make := func(dir string, source mail.Source, returnPath string, owners []string) mapping {
+	of := func(dir string, source mail.Source, returnPath string, owners []string) mapping {
 		m := mapping{directory: dir, source: source, maxSize: int64(s.MaxSize), channels: s.Channels}
 		m.returnPath, _ = returnPathOf(returnPath)
 		m.owners, _ = ids(owners)
 		return m
 	}
-	all := []mapping{make(s.Directory, mail.PIPE, s.ReturnPath, s.Owners)}
+	all := []mapping{of(s.Directory, mail.PIPE, s.ReturnPath, s.Owners)}
 	for _, f := range s.Foreign {
 		source, known := mail.ParseSource(f.Source)
 		if !known {
 			source = mail.PIPE
 		}
-		m := make(f.Directory, source, f.ReturnPath, f.Owners)
+		m := of(f.Directory, source, f.ReturnPath, f.Owners)
 		m.force, m.account = f.Force, f.Account
 		all = append(all, m)
 	}

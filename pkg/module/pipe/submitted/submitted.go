@@ -119,9 +119,7 @@ func (s *Source) look(d *directory) error {
 	if err != nil {
 		return err
 	}
-	if err := d.sync(in); err != nil { // the process that made these names may have died
-		return err
-	}
+	_ = d.sync(in) // the process that made these names may have died; a failure breaks it
 	return in.Names(func(names []string) error {
 		for _, name := range names {
 			if token := tokenOf(name); token != "" {

@@ -27,7 +27,7 @@ func newHints() *hints { return &hints{ready: make(chan struct{}, 1), names: map
 func (h *hints) add(name string) {
 	h.mu.Lock()
 	switch {
-	case name == "" || len(h.names) >= maxHints:
+	case name == "" || len(h.names) >= maxHints && !h.names[name]:
 		h.all = true
 		clear(h.names)
 	case !h.all:
