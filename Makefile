@@ -11,7 +11,7 @@ LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: run test powercut kill lint bench bench-store bench-queue bench-router bench-enqueuer build install install-sendmail completions docs clean
+.PHONY: run test powercut kill submitted lint bench bench-store bench-queue bench-router bench-enqueuer build install install-sendmail completions docs clean
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
@@ -50,6 +50,11 @@ powercut: ## CUTS power cuts on real file systems
 
 kill: ## ROUNDS times SIGKILL under load
 	cd pkg/endtoend/powercut && $(GO) test -run 'TestKill' -count=1 -timeout 0 -args -rounds $(ROUNDS)
+
+FILES ?= 30000
+
+submitted: ## FILES files in Submitted/ at once, and SIGKILL among them
+	CGQ_TEST_FILES=$(FILES) $(GO) test ./pkg/endtoend -run 'TestStories/submitted$$' -count=1 -timeout 30m -v
 
 lint: $(LINT) ## gofmt and the linters of .golangci.yml
 	$(LINT) run ./...

@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -95,6 +96,7 @@ func setup(env *testscript.Env) error {
 	env.Defer(s.close)
 	env.Setenv("CGQ_BASE", base)
 	env.Setenv("NET", fmt.Sprintf("127.%d.%d", 1+os.Getpid()>>8%250, os.Getpid()%256)) // of this run alone
+	env.Setenv("FILES", cmp.Or(os.Getenv("CGQ_TEST_FILES"), "3000"))                   // in Submitted/
 	env.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0")
 	env.Setenv("PATH", strings.Join([]string{programs, os.Getenv("PATH"), "/usr/sbin"}, string(filepath.ListSeparator)))
 	return nil

@@ -47,6 +47,11 @@ func initialize(base string, out io.Writer, set func(*config)) error {
 	if err := writeRouter(fsys); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Join(settingsDir, routerFile), err)
 	}
+	if dir := c.Pipe.Submitted.Directory; !filepath.IsAbs(dir) {
+		if err := fsys.Mkdir(dir); err != nil {
+			return err
+		}
+	}
 	// RFC 5321 §4.5.1: there is always a postmaster.
 	d := directory.New(fsys, func() []string { return c.Local.Domains })
 	for _, domain := range c.Local.Domains {

@@ -31,6 +31,7 @@ import (
 	"cgq/pkg/module"
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/pipe"
+	"cgq/pkg/module/pipe/submitted"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
 	"cgq/pkg/resolver"
@@ -70,6 +71,7 @@ type server struct {
 	dequeuer  *dequeuer.Dequeuer
 	listeners []net.Listener
 	sources   []module.Source
+	files     *submitted.Source
 	read      chan struct{} // closed when the Queue is read, or that was stopped
 	control   net.Listener
 	mux       *control.Mux
@@ -134,6 +136,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	}
 	s.assemble()
 	s.kernel.RestoreStanding(s.spool.Standing(), time.Now())
+	s.files.Recover()
 	s.resume(ctx, found.Messages, found.Damage)
 	s.system.Log(ctx, serverlog.Major, "the journal is read", "messages", len(found.Messages), "unread", s.spool.Unread(),
 		"took", time.Since(began).Round(time.Millisecond))
@@ -237,14 +240,15 @@ func (s *server) assemble() {
 	s.router.Use(c.router)
 	s.filters = extfilter.New(s.base, s.mainDomain, s.log.Logger("EXTFILTER"))
 	s.filters.Use(&c.Filters)
-	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
-		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
+	s.files = submitted.New(s.base, &c.Pipe.Submitted, s.mainDomain, s.read, &s.stats, s.log.Logger("PIPE"))
+	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue, enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients,
+		Rules: s.liveRules, Filters: s.filters, Base: s.base, Reclaim: s.files.Reclaim}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, dequeuer.Server{
 		MainDomain: s.mainDomain, Settings: func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer },
 		Words: func() *dsn.Languages { return s.config.Load().words }, Class: s.class,
 		Client: s.enqueuer.IsClient, Open: s.spool.Open,
 	}, &s.stats, dequeuerLog)
-	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
+	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI")), s.files}
 
 	s.gauges()
 	s.metrics = s.shown(modules)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"cgq/pkg/metrics"
 	"cgq/pkg/module/local"
 	"cgq/pkg/module/pipe"
+	"cgq/pkg/module/pipe/submitted"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
@@ -178,13 +180,14 @@ func prefix(table string, err error) error {
 
 // Pipe is the section pipe: mail of programs, and for them.
 type Pipe struct {
-	Submit  admin.SubmitSettings `toml:"submit" doc:"mail that programs of this machine hand in, with cgq submit or sendmail"`
-	Deliver pipe.Deliver         `toml:"deliver" doc:"mail to programs, to which records of the Router table lead"`
+	Submitted submitted.Settings   `toml:"submitted" doc:"mail from files: docs/pipe.md; takes effect at the next start"`
+	Submit    admin.SubmitSettings `toml:"submit" doc:"mail that programs of this machine hand in, with cgq submit or sendmail"`
+	Deliver   pipe.Deliver         `toml:"deliver" doc:"mail to programs, to which records of the Router table lead"`
 }
 
 // Validate names the first key that cannot be used.
 func (p *Pipe) Validate() error {
-	return errors.Join(prefix("submit", p.Submit.Validate()), prefix("deliver", p.Deliver.Validate()))
+	return errors.Join(prefix("submitted", p.Submitted.Validate()), prefix("submit", p.Submit.Validate()), prefix("deliver", p.Deliver.Validate()))
 }
 
 // settingsDir is below the base directory.
@@ -219,8 +222,8 @@ func defaults() *config {
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
-		Local: local.Defaults(), Pipe: Pipe{Deliver: pipe.Defaults(), Submit: admin.SubmitDefaults()},
-		Reports: dsn.Default(), Metrics: metrics.Defaults(),
+		Local: local.Defaults(), Reports: dsn.Default(), Metrics: metrics.Defaults(),
+		Pipe: Pipe{Submitted: submitted.Defaults(), Submit: admin.SubmitDefaults(), Deliver: pipe.Defaults()},
 	}
 }
 
@@ -289,6 +292,9 @@ func (c *config) later(old *config) (all []string) {
 	}
 	for _, key := range c.Queue.Journal.later(&old.Queue.Journal) {
 		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal."+key)
+	}
+	if !reflect.DeepEqual(c.Pipe.Submitted, old.Pipe.Submitted) {
+		all = append(all, filepath.Join(settingsDir, "pipe.toml")+": submitted")
 	}
 	if c.General.User != old.General.User {
 		all = append(all, filepath.Join(settingsDir, "server.toml")+": user")

@@ -39,7 +39,7 @@ func (id *identity) own(base string) error {
 	if id == nil || os.Geteuid() != 0 {
 		return nil
 	}
-	for _, name := range []string{".", settingsDir, "Queue", "Domains", "SystemLogs"} {
+	for _, name := range []string{".", settingsDir, "Queue", "Domains", "SystemLogs", "Submitted"} {
 		st, err := os.Stat(filepath.Join(base, name))
 		if os.IsNotExist(err) {
 			continue
