@@ -57,6 +57,7 @@ type server struct {
 	audit     *serverlog.Log // supplementary: who did what to the Queue
 	emails    *serverlog.Log // supplementary: what became of each recipient (chapter: Log Message Delivery)
 	system    *slog.Logger   // tag SYSTEM
+	outlets   outlets        // where else the lines of the logs go
 	stats     stats.Set
 	directory *directory.Directory
 	router    *router.Router
@@ -95,17 +96,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s = &server{base: base, listeners: listeners, read: make(chan struct{})}
 	s.state.Store("starting")
 	s.use(c)
-	standard, own := c.Log.parse()
-	s.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: standard, Levels: own, Complain: complain})
-	if err != nil {
-		return nil, err
-	}
-	s.system = s.log.Logger("SYSTEM")
-	s.audit, err = serverlog.Open(fsys, auditDir, serverlog.Options{Level: serverlog.All, Complain: complain})
-	if err == nil {
-		s.emails, err = serverlog.Open(fsys, emailsDir, serverlog.Options{Level: serverlog.All, Complain: complain})
-	}
-	if err != nil {
+	if err = s.openLogs(fsys, c); err != nil {
 		return s, errors.Join(err, s.close())
 	}
 	defer func() {
@@ -137,12 +128,6 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	}
 	return s, nil
 }
-
-// auditDir is where the supplementary log Audit is, a file a day as of the Server Log.
-const auditDir = "SystemLogs/Audit"
-
-// emailsDir is where the supplementary log EMails is.
-const emailsDir = "SystemLogs/EMails"
 
 // resume puts into the queue what a start has found, and says what it could not believe.
 func (s *server) resume(ctx context.Context, found []spool.Found, damage []error) {
@@ -178,7 +163,7 @@ func (s *server) use(c *config) {
 	s.smtp.Store(&c.SMTP)
 	s.enqueue.Store(&c.Queue.Enqueuer)
 	if s.log != nil {
-		c.Log.apply(s.log)
+		s.useLogs(&c.Log)
 	}
 	if s.kernel != nil {
 		s.tune(c)
@@ -391,12 +376,7 @@ func (s *server) close() (err error) {
 		}
 		err = errors.Join(err, s.log.Close())
 	}
-	if s.audit != nil {
-		err = errors.Join(err, s.audit.Close())
-	}
-	if s.emails != nil {
-		err = errors.Join(err, s.emails.Close())
-	}
+	err = errors.Join(err, s.closeSupplements())
 	if s.mux != nil {
 		s.mux.Close() // who follows the log has seen its end
 	}

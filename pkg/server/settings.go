@@ -3,11 +3,9 @@ package server
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"cgq/pkg/dequeuer"
@@ -22,7 +20,6 @@ import (
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
 	"cgq/pkg/rules"
-	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 	"cgq/pkg/spool"
 )
@@ -61,39 +58,6 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	return netip.ParsePrefix(s)
-}
-
-// Logging is the section log.
-type Logging struct {
-	Level  string            `toml:"level" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
-	Levels map[string]string `toml:"levels" doc:"the levels of single components by their tags, as ENQUEUER = \"4\" (chapter: Enqueuer Log, Dequeuer Log)"`
-}
-
-// Validate names the first key that cannot be used.
-func (l *Logging) Validate() error {
-	if _, ok := serverlog.ParseLevel(l.Level); !ok {
-		return fmt.Errorf("level: %q is no level: 0 to 5, or its name", l.Level)
-	}
-	for tag, level := range l.Levels {
-		if _, ok := serverlog.ParseLevel(level); !ok {
-			return fmt.Errorf("levels.%s: %q is no level: 0 to 5, or its name", tag, level)
-		}
-	}
-	return nil
-}
-
-func (l *Logging) apply(log *serverlog.Log) {
-	standard, own := l.parse()
-	log.SetLevels(standard, own)
-}
-
-func (l *Logging) parse() (standard slog.Level, own map[string]slog.Level) {
-	standard, _ = serverlog.ParseLevel(l.Level)
-	own = map[string]slog.Level{}
-	for tag, level := range l.Levels {
-		own[strings.ToUpper(tag)], _ = serverlog.ParseLevel(level)
-	}
-	return standard, own
 }
 
 // Queue is the section queue: the chapter's Queue page.
@@ -188,7 +152,7 @@ type config struct {
 func defaults() *config {
 	return &config{
 		General: General{MainDomain: "localhost", Clients: []string{}},
-		Log:     Logging{Level: "3", Levels: map[string]string{}},
+		Log:     loggingDefaults(),
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
