@@ -25,6 +25,7 @@ type Server struct {
 	Kernel    *kernel.Kernel
 	Directory *directory.Directory
 	Log       *serverlog.Log
+	Logs      Logs
 	Audit     *slog.Logger // tag AUDIT: a record an act
 	Stats     *stats.Set
 	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
@@ -71,7 +72,11 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.Handle(m, control.RulesShow, s.rulesShow)
 	control.Handle(m, control.RulesTest, s.rulesTest)
 	control.Handle(m, control.RulesImport, s.rulesImport)
-	control.HandleLasting(m, control.LogTail, s.logTail)
+	control.HandleLasting(m, control.LogTail, tail(s.Log))
+	control.HandleLasting(m, control.LogEmails, tail(s.Logs.EMails))
+	control.HandleLasting(m, control.LogAudit, tail(s.Logs.Audit))
+	control.HandleRows(m, control.LogLevels, s.logLevels)
+	control.Handle(m, control.LogLevelSet, s.logLevelSet)
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)
 	control.Handle(m, control.AccountDelete, s.accountDelete)

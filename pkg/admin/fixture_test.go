@@ -40,6 +40,7 @@ type house struct {
 	spool    *spool.Spool
 	kernel   *kernel.Kernel
 	log      *serverlog.Log
+	emails   *serverlog.Log
 	stats    stats.Set
 	state    string
 	replaced string // Rules that were put live
@@ -133,6 +134,10 @@ func empty(t *testing.T) (*house, disk.FS) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.log.Close() })
+	if h.emails, err = serverlog.Open(fsys, "SystemLogs/EMails", serverlog.Options{Level: serverlog.All}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.emails.Close() })
 	small := spool.Options{Journal: journal.Options{SegmentSize: 256 << 10, Segments: 4}}
 	if h.spool, _, err = spool.Open(crashdisk.New(-1), "Queue", small, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
@@ -151,7 +156,7 @@ func (h *house) begin(t *testing.T, fsys disk.FS) {
 	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Facts: h.spool.Facts, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
-		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),
+		Logs: admin.Logs{EMails: h.emails, Audit: h.log}, Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 }

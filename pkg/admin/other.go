@@ -5,38 +5,13 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"strconv"
 	"strings"
 
 	"cgq/pkg/control"
 	"cgq/pkg/directory"
 	"cgq/pkg/mail"
-	"cgq/pkg/serverlog"
 	"cgq/pkg/stats"
 )
-
-func (s *Server) logTail(ctx context.Context, _ control.Actor, in control.LogQuery) iter.Seq2[control.LogLine, error] {
-	return func(yield func(control.LogLine, error) bool) {
-		q := serverlog.Query{Last: in.Lines, Follow: in.Follow, ID: uint64(in.Message)}
-		for _, tag := range in.Tags {
-			q.Components = append(q.Components, strings.ToUpper(tag))
-		}
-		if in.Level != nil {
-			level, _ := serverlog.ParseLevel(strconv.Itoa(*in.Level)) // its range is checked
-			q.Level = level
-		}
-		for l, err := range s.Log.Tail(ctx, q) {
-			if err != nil {
-				yield(control.LogLine{}, err)
-				return
-			}
-			row := control.LogLine{Time: l.Time, Level: serverlog.LevelDigit(l.Level), Tag: l.Component(), ID: mail.ID(l.ID), Line: l.String()}
-			if !yield(row, nil) {
-				return
-			}
-		}
-	}
-}
 
 // account reads the address of an Account in a request.
 func (s *Server) account(address string) (mail.Address, error) {

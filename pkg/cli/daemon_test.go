@@ -33,6 +33,8 @@ type daemon struct {
 	rights   []control.Right
 	acts     []control.Act
 	logs     control.LogQuery
+	logged   string // which supplementary log was asked for
+	levels   []control.LogLevelOrder
 	created  string
 	deleted  []control.AccountAct
 	checks   []control.CheckItem
@@ -156,6 +158,7 @@ func (d *daemon) mux() *control.Mux {
 	d.handleRest(m)
 	d.handleDeeds(m)
 	d.handleRules(m)
+	d.handleLogs(m)
 	return m
 }
 
