@@ -1,5 +1,6 @@
 // Package admin serves the requests of the control protocol on the kernel, the
-// directory, the log and the statistics. It keeps nothing of its own.
+// directory, the log and the statistics. It keeps nothing of its own, but for a minute the
+// number of refusals.
 package admin
 
 import (
@@ -43,11 +44,14 @@ type Server struct {
 	State     func() string // running, stopping
 	Health    func() Health
 	Rules     Rules
+	Access    Access
+
+	refusals refusals
 }
 
 // Mux returns what serves all requests; faults go to log.
 func (s *Server) Mux(log *slog.Logger) *control.Mux {
-	m := &control.Mux{Log: log}
+	m := &control.Mux{Log: log, Grant: s.Access.Rights, Refused: s.refused}
 	control.HandleRows(m, control.QueueList, s.queueList)
 	control.Handle(m, control.QueueShow, s.queueShow)
 	control.HandleRows(m, control.QueueShape, s.queueShape)
@@ -85,6 +89,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.HandleRows(m, control.Listeners, s.listeners)
 	control.HandleRows(m, control.Check, s.check)
 	control.Handle(m, control.Ping, s.ping)
+	control.Handle(m, control.Whoami, s.whoami)
 	return m
 }
 

@@ -27,6 +27,7 @@ const (
 	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
 	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
 	KindStopping       Kind = "stopping"        // 503: the daemon is on its way down
+	KindBusy           Kind = "busy"            // 503: too many connections
 	KindIncomplete     Kind = "incomplete"      // 503: a start still reads the Queue, and not all is known
 )
 
@@ -39,6 +40,7 @@ var statuses = map[Kind]int{
 	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindNoSuchTag: http.StatusNotFound, KindExists: http.StatusConflict,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
 	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
+	KindBusy: http.StatusServiceUnavailable,
 }
 
 // An Error is the answer to a request that was not done.

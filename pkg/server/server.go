@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cgq/pkg/access"
 	"cgq/pkg/admin"
 	"cgq/pkg/control"
 	"cgq/pkg/dequeuer"
@@ -57,7 +58,8 @@ type server struct {
 	audit     *serverlog.Log // supplementary: who did what to the Queue
 	emails    *serverlog.Log // supplementary: what became of each recipient (chapter: Log Message Delivery)
 	system    *slog.Logger   // tag SYSTEM
-	outlets   outlets        // where else the lines of the logs go
+	access    *access.Door
+	outlets   outlets // where else the lines of the logs go
 	stats     stats.Set
 	directory *directory.Directory
 	router    *router.Router
@@ -174,6 +176,9 @@ func (s *server) use(c *config) {
 	if s.filters != nil {
 		s.filters.Use(&c.Filters)
 	}
+	if s.access != nil {
+		s.grant(c)
+	}
 }
 
 // tune gives kernel and spool their settings.
@@ -220,7 +225,10 @@ func (s *server) assemble() {
 	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
 
 	s.gauges()
-	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
+	s.access = access.New(access.System(), s.log.Logger("ADMIN"))
+	s.grant(c)
+	face := &admin.Server{Access: admin.Access{Rights: s.access.Rights, Granted: s.access.Granted},
+		Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
 		Logs: admin.Logs{EMails: s.emails, Audit: s.audit}, Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"cgq/pkg/access"
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
@@ -141,12 +142,14 @@ type config struct {
 	Rules   rules.File
 	Filters extfilter.Settings
 	Reports dsn.File
+	Access  access.Settings
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
 	rules   *rules.Set
 	router  *router.Table
 	words   *dsn.Languages
+	access  *access.Table
 }
 
 func defaults() *config {
@@ -163,7 +166,8 @@ func defaults() *config {
 func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
 		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules},
-		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports}}
+		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports},
+		{Name: "access", Value: &c.Access}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
@@ -187,6 +191,9 @@ func load(fsys disk.FS) (*config, error) {
 	}
 	if err := named(set, &c.Filters); err != nil {
 		return nil, err
+	}
+	if c.access, err = access.Compile(&c.Access, access.System()); err != nil {
+		return nil, err // Validate has seen it
 	}
 	c.rules, c.words = set, c.Reports.Languages()
 	c.plans = map[string]kernel.Plan{
