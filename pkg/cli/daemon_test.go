@@ -35,6 +35,7 @@ type daemon struct {
 	logs     control.LogQuery
 	logged   string // which supplementary log was asked for
 	levels   []control.LogLevelOrder
+	identity control.Identity
 	created  string
 	deleted  []control.AccountAct
 	checks   []control.CheckItem
@@ -80,6 +81,9 @@ func full() *daemon {
 			},
 		},
 		outcome: control.Outcome{Matched: 1, Changed: 1, Messages: 1},
+		identity: control.Identity{User: "ann", UID: 1001, GID: 1001, Rights: []control.Right{control.Monitor, control.Release, control.Submit},
+			Grants: []control.Granted{{By: "grant 1 of access.toml: group mailops", Rights: []control.Right{control.Monitor, control.Release}},
+				{By: "grant 2 of access.toml: everybody", Rights: []control.Right{control.Submit}}}},
 		archive: strings.Repeat("archive\n", 30_000),
 		backup:  control.Backup{Messages: 412, Bytes: 240_000},
 		holds: []control.HoldRow{

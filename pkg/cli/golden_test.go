@@ -59,6 +59,8 @@ func TestEveryFormOfOutput(t *testing.T) {
 		"log-tail":       "log tail",
 		"log-tail-jsonl": "log tail -o jsonl",
 		"log-audit":      "log audit",
+		"whoami":         "whoami",
+		"whoami-json":    "whoami -o json",
 		"log-emails":     "log emails -o csv",
 		"account-list":   "account list",
 		"stat":           "stat",

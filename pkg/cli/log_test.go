@@ -20,6 +20,9 @@ func (d *daemon) handleLogs(m *control.Mux) {
 	}
 	control.HandleRows(m, control.LogEmails, supplement("EMAILS"))
 	control.HandleRows(m, control.LogAudit, supplement("AUDIT"))
+	control.Handle(m, control.Whoami, func(context.Context, control.Actor, control.Nothing) (control.Identity, error) {
+		return d.identity, d.err
+	})
 	levels := []control.LogLevel{
 		{Tag: "DEQUEUER", Level: 3, Name: "Problems", Settings: 3},
 		{Tag: "ENQUEUER", Level: 5, Name: "All Info", Settings: 3, ByHand: true, Until: now.Add(9 * time.Minute)},
