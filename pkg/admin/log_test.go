@@ -3,6 +3,7 @@ package admin_test
 import (
 	"log/slog"
 	"os/user"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,4 +90,27 @@ func me(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return u.Username
+}
+
+// Accounts that are made and deleted are in the Audit log.
+func TestAccountsAreAudited(t *testing.T) {
+	h := newHouse(t)
+	made, err := control.AccountCreate.Do(t.Context(), h.client, control.Account{Address: "ann@a.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dry := range []bool{true, false} {
+		if _, err := control.AccountDelete.Do(t.Context(), h.client, control.AccountAct{Address: made.Address, DryRun: dry}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, l := range all(t, control.LogAudit.Do(t.Context(), h.client, control.LogQuery{Lines: -1, Tags: []string{"AUDIT"}})) {
+		_, text, _ := strings.Cut(l.Line, "AUDIT ")
+		text, _, _ = strings.Cut(text, ",")
+		got = append(got, text)
+	}
+	if want := []string{"account ann@a.example created by " + me(t), "account ann@a.example deleted by " + me(t)}; !slices.Equal(got, want) {
+		t.Errorf("Audit has %q, want %q", got, want)
+	}
 }

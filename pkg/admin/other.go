@@ -29,7 +29,7 @@ func (s *Server) account(address string) (mail.Address, error) {
 	return a, nil
 }
 
-func (s *Server) accountCreate(_ context.Context, _ control.Actor, in control.Account) (control.Account, error) {
+func (s *Server) accountCreate(ctx context.Context, who control.Actor, in control.Account) (control.Account, error) {
 	a, err := s.account(in.Address)
 	if err != nil {
 		return control.Account{}, err
@@ -38,6 +38,7 @@ func (s *Server) accountCreate(_ context.Context, _ control.Actor, in control.Ac
 	if err != nil {
 		return control.Account{}, accountError(err, a)
 	}
+	s.note(ctx, who, "account "+made.String()+" created by "+who.Name)
 	return control.Account{Address: made.String()}, nil
 }
 
@@ -75,7 +76,7 @@ func (s *Server) accountList(_ context.Context, _ control.Actor, in control.Acco
 }
 
 // accountDelete counts Accounts and the messages in them.
-func (s *Server) accountDelete(_ context.Context, _ control.Actor, in control.AccountAct) (control.Outcome, error) {
+func (s *Server) accountDelete(ctx context.Context, who control.Actor, in control.AccountAct) (control.Outcome, error) {
 	a, err := s.account(in.Address)
 	if err != nil {
 		return control.Outcome{}, err
@@ -92,6 +93,7 @@ func (s *Server) accountDelete(_ context.Context, _ control.Actor, in control.Ac
 	if err := s.Directory.Delete(a, stored > 0); err != nil {
 		return control.Outcome{}, accountError(err, a)
 	}
+	s.note(ctx, who, "account "+a.String()+" deleted by "+who.Name, "messages", stored)
 	return out, nil
 }
 

@@ -2,6 +2,7 @@ package serverlog_test
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,8 +21,8 @@ func TestLevelByHand(t *testing.T) {
 		for _, tag := range []string{"SMTP", "QUEUE", "ROUTER"} {
 			l.Logger(tag)
 		}
-		ended := 0
-		check := func(what string, smtp, queue, router slog.Level, wantEnded int) {
+		var ended atomic.Int32
+		check := func(what string, smtp, queue, router slog.Level, wantEnded int32) {
 			t.Helper()
 			synctest.Wait()
 			got := map[string]slog.Level{}
@@ -31,11 +32,11 @@ func TestLevelByHand(t *testing.T) {
 					t.Errorf("%s: %s is not at the level that is said", what, s.Tag)
 				}
 			}
-			if got["SMTP"] != smtp || got["QUEUE"] != queue || got["ROUTER"] != router || ended != wantEnded {
-				t.Errorf("%s: %v and %d ended, want %v, %v, %v and %d", what, got, ended, smtp, queue, router, wantEnded)
+			if got["SMTP"] != smtp || got["QUEUE"] != queue || got["ROUTER"] != router || ended.Load() != wantEnded {
+				t.Errorf("%s: %v and %d ended, want %v, %v, %v and %d", what, got, ended.Load(), smtp, queue, router, wantEnded)
 			}
 		}
-		end := func() { ended++ }
+		end := func() { ended.Add(1) }
 		l.SetLevel("SMTP", serverlog.All, 10*time.Minute, end)
 		l.SetLevel("QUEUE", serverlog.All, 0, end)
 		if s := l.Levels()[2]; !s.ByHand || s.Settings != serverlog.Low || time.Until(s.Until) != 10*time.Minute {
