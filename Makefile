@@ -106,9 +106,10 @@ completions: build ## completions/ for bash, zsh, fish and PowerShell
 	bin/cgq completion fish > completions/cgq.fish
 	bin/cgq completion powershell > completions/cgq.ps1
 
-docs: completions ## what is made from the programs: completions/ and docs/commands/
+docs: completions ## what is made from the programs: completions/, docs/commands/ and docs/openapi.yaml
 	mkdir -p docs/commands
 	bin/cgq gen-docs docs/commands
+	bin/cgqd gen-openapi > docs/openapi.yaml
 
 clean: ## what was built; ./var stays
 	rm -rf bin

@@ -161,6 +161,9 @@ func TestLogTail(t *testing.T) {
 		want  string
 	}{
 		{control.LogQuery{Lines: 100}, "one two three four forged"},
+		{control.LogQuery{Lines: -1}, "one two three four forged"},
+		{control.LogQuery{Lines: -1, Since: time.Now().Add(time.Hour)}, ""},
+		{control.LogQuery{Lines: 2, Since: time.Now().Add(-time.Hour)}, "four forged"},
 		{control.LogQuery{Lines: 2}, "four forged"},
 		{control.LogQuery{Lines: 0}, ""},
 		{control.LogQuery{Lines: 100, Tags: []string{"queue"}}, "one four"},
@@ -182,7 +185,7 @@ func TestLogTail(t *testing.T) {
 	if l := rows[0]; l.Tag != "QUEUE" || l.Level != 2 || l.ID != 4711 || !strings.HasSuffix(l.Line, " 2 QUEUE([4711]) one") || time.Since(l.Time) > time.Hour {
 		t.Errorf("the first line is %+v", l)
 	}
-	for _, q := range []control.LogQuery{{Lines: -1}, {Lines: control.MaxLogLines + 1}, {Lines: 1, Level: level(6)}, {Lines: 1, Level: level(-1)}} {
+	for _, q := range []control.LogQuery{{Lines: -2}, {Lines: control.MaxLogLines + 1}, {Lines: 1, Level: level(6)}, {Lines: 1, Level: level(-1)}} {
 		refused(t, "tail", failure(control.LogTail.Do(t.Context(), h.client, q)), control.KindBadRequest)
 	}
 }

@@ -54,6 +54,7 @@ func (s *SubmitSettings) Validate() error {
 type Submitter struct {
 	Enqueuer   module.Enqueuer
 	Settings   func() *SubmitSettings
+	Rights     func(control.Actor) []control.Right // what Settings/access.toml grants
 	MainDomain func() string
 	Log        *slog.Logger // tag PIPE
 }
@@ -61,15 +62,21 @@ type Submitter struct {
 // maxRecipients is how many a message may have.
 const maxRecipients = 10_000
 
+// How many connections of programs there may be at the same time: of one user, and of all.
+const (
+	userPrograms = 250
+	allPrograms  = 1000
+)
+
 // Mux returns what serves [control.SubmitSocket]; faults go to log.
 func (s *Submitter) Mux(log *slog.Logger) *control.Mux {
-	m := &control.Mux{Log: log, Grant: s.grant}
+	m := &control.Mux{Log: log, Grant: s.grant, OfUser: userPrograms, OfOthers: allPrograms}
 	control.HandleUpload(m, control.MessageSubmit, s.submit)
 	return m
 }
 
 func (s *Submitter) grant(who control.Actor) []control.Right {
-	if owner(who) || among(who, s.Settings().Users) {
+	if owner(who) || among(who, s.Settings().Users) || slices.Contains(s.Rights(who), control.Submit) {
 		return []control.Right{control.Submit}
 	}
 	return nil

@@ -56,7 +56,7 @@ func (o *office) open(t *testing.T, set admin.SubmitSettings) (socket string) {
 	}
 	t.Cleanup(func() { os.RemoveAll(base) })
 	h := &house{socket: filepath.Join(base, control.SubmitSocket)}
-	s := &admin.Submitter{Enqueuer: o, Settings: func() *admin.SubmitSettings { return &set },
+	s := &admin.Submitter{Enqueuer: o, Rights: func(control.Actor) []control.Right { return nil }, Settings: func() *admin.SubmitSettings { return &set },
 		MainDomain: func() string { return "main.example" }, Log: slog.New(slog.DiscardHandler)}
 	h.serve(t, s.Mux(slog.New(slog.DiscardHandler)))
 	return h.socket
@@ -182,14 +182,15 @@ func TestWhatIsNotSubmitted(t *testing.T) {
 func TestWhoMaySubmit(t *testing.T) {
 	ann, root := control.Actor{UID: 4711, Name: "ann"}, control.Actor{UID: 0, Name: "root"}
 	for _, tt := range []struct {
-		users []string
-		who   control.Actor
-		want  bool
+		users   []string
+		granted control.Right // by access.toml
+		who     control.Actor
+		want    bool
 	}{
-		{[]string{"*"}, ann, true}, {[]string{"bob", "ann"}, ann, true}, {[]string{"bob"}, ann, false}, {nil, ann, false},
-		{nil, root, true},
+		{[]string{"*"}, "", ann, true}, {[]string{"bob", "ann"}, "", ann, true}, {[]string{"bob"}, "", ann, false}, {nil, "", ann, false},
+		{nil, "", root, true}, {nil, control.Submit, ann, true}, {nil, control.Monitor, ann, false},
 	} {
-		s := &admin.Submitter{Settings: func() *admin.SubmitSettings { return &admin.SubmitSettings{Users: tt.users} }}
+		s := &admin.Submitter{Rights: func(control.Actor) []control.Right { return []control.Right{tt.granted} }, Settings: func() *admin.SubmitSettings { return &admin.SubmitSettings{Users: tt.users} }}
 		rights := s.Mux(nil).Grant(tt.who)
 		if tt.want != slices.Equal(rights, []control.Right{control.Submit}) || !tt.want && len(rights) > 0 {
 			t.Errorf("%s of %q: %v, want %v", tt.who.Name, tt.users, rights, tt.want)

@@ -128,7 +128,7 @@ func newRoot(a *app) *cobra.Command {
 	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flag is there
 	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newLog(a), newAccount(a), newRoute(a), newStat(a),
-		newCheck(a), newSubmit(a), newVersion(a), newCompletion(a), newGenDocs())
+		newCheck(a), newSubmit(a), newWhoami(a), newVersion(a), newCompletion(a), newGenDocs())
 	for _, name := range sendmailFaces {
 		root.AddCommand(newSendmail(a, name))
 	}

@@ -43,7 +43,7 @@ func TestEveryFormOfOutput(t *testing.T) {
 	base := full().serve(t)
 	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
 		"queue explain SMTP example.com", "queue shape", "trash list", "message trace 4711",
-		"rules list", "rules show spam", "rules test --message testdata/rules.eml"} {
+		"rules list", "rules show spam", "rules test --message testdata/rules.eml", "log level"} {
 		for _, form := range formats() {
 			args := append(strings.Fields(what), "-o", form)
 			name := strings.Join(strings.Fields(what)[:2], "-") + "-" + form
@@ -58,6 +58,10 @@ func TestEveryFormOfOutput(t *testing.T) {
 		"no-headers-csv": "message list -o csv --no-headers --columns id,return_path",
 		"log-tail":       "log tail",
 		"log-tail-jsonl": "log tail -o jsonl",
+		"log-audit":      "log audit",
+		"whoami":         "whoami",
+		"whoami-json":    "whoami -o json",
+		"log-emails":     "log emails -o csv",
 		"account-list":   "account list",
 		"stat":           "stat",
 		"rules-import":   "rules import testdata/Rules.settings",

@@ -22,6 +22,7 @@ const (
 	KindNoSuchHold     Kind = "no-such-hold"    // 404: no hold of that name
 	KindNoSuchBatch    Kind = "no-such-batch"   // 404: nothing in the trash of that act
 	KindNoSuchRule     Kind = "no-such-rule"    // 404: no Rule of that name
+	KindNoSuchTag      Kind = "no-such-tag"     // 404: no component of that tag writes to the Server Log
 	KindExists         Kind = "exists"          // 409: what should be made is there already
 	KindRefused        Kind = "refused"         // 422: the message is not taken; Code says why
 	KindLater          Kind = "later"           // 503: it is not taken now; Code says why
@@ -29,6 +30,7 @@ const (
 	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
 	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
 	KindStopping       Kind = "stopping"        // 503: the daemon is on its way down
+	KindBusy           Kind = "busy"            // 503: too many connections
 	KindIncomplete     Kind = "incomplete"      // 503: a start still reads the Queue, and not all is known
 )
 
@@ -38,10 +40,11 @@ var statuses = map[Kind]int{
 	KindNoSuchQueue: http.StatusNotFound, KindNoSuchMessage: http.StatusNotFound,
 	KindNoSuchAccount: http.StatusNotFound, KindNoSuchDomain: http.StatusNotFound,
 	KindNoSuchElement: http.StatusNotFound, KindNoSuchHold: http.StatusNotFound,
-	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindExists: http.StatusConflict,
+	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindNoSuchTag: http.StatusNotFound, KindExists: http.StatusConflict,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
 	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
 	KindRefused: http.StatusUnprocessableEntity, KindLater: http.StatusServiceUnavailable, KindCutOff: http.StatusBadRequest,
+	KindBusy: http.StatusServiceUnavailable,
 }
 
 // An Error is the answer to a request that was not done.

@@ -42,7 +42,7 @@ const (
 // of the bytes; that the body has ended, and not been cut off, says its last chunk
 // (RFC 9112 §7.1, §8).
 func HandleUpload[In, Out any](m *Mux, u Upload[In, Out], fn UploadFunc[In, Out]) {
-	m.add(u.Path, u.Right, false, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+	m.add(declare[In, Out](FormUpload, u.Path, u.Right, u.Doc), false, func(w http.ResponseWriter, r *http.Request, who Actor) error {
 		ctrl := http.NewResponseController(w)
 		_ = ctrl.EnableFullDuplex() // a refusal is sent while the caller still sends
 		stop := serving(r.Context())

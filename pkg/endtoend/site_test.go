@@ -119,6 +119,9 @@ func (s *site) set(ts *testscript.TestScript, args []string) {
 		}
 	}
 	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + ` = .*$`)
+	if top := bytes.Index(b, []byte("\n[")); start == 0 && top >= 0 && line.Match(b[:top]) { // others are in tables
+		end = top
+	}
 	if n := len(line.FindAll(b[start:end], -1)); n != 1 {
 		ts.Fatalf("%s has %d lines with %s, want 1", name, n, args[1])
 	}

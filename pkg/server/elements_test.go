@@ -16,7 +16,10 @@ func TestCatalogue(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "Queue"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c := defaults()
+	c, err := load(fsys)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.Queue.Journal.AnySystem = true
 	s, err := build(t.Context(), dir, fsys, c, nil)
 	if err != nil {

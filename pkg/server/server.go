@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cgq/pkg/access"
 	"cgq/pkg/admin"
 	"cgq/pkg/control"
 	"cgq/pkg/dequeuer"
@@ -60,6 +61,8 @@ type server struct {
 	audit     *serverlog.Log // supplementary: who did what to the Queue
 	emails    *serverlog.Log // supplementary: what became of each recipient (chapter: Log Message Delivery)
 	system    *slog.Logger   // tag SYSTEM
+	access    *access.Door
+	outlets   outlets // where else the lines of the logs go
 	stats     stats.Set
 	metrics   *metrics.Server
 	directory *directory.Directory
@@ -102,17 +105,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s = &server{base: base, listeners: listeners, read: make(chan struct{})}
 	s.state.Store("starting")
 	s.use(c)
-	standard, own := c.Log.parse()
-	s.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: standard, Levels: own, Complain: complain})
-	if err != nil {
-		return nil, err
-	}
-	s.system = s.log.Logger("SYSTEM")
-	s.audit, err = serverlog.Open(fsys, auditDir, serverlog.Options{Level: serverlog.All, Complain: complain})
-	if err == nil {
-		s.emails, err = serverlog.Open(fsys, emailsDir, serverlog.Options{Level: serverlog.All, Complain: complain})
-	}
-	if err != nil {
+	if err = s.openLogs(fsys, c); err != nil {
 		return s, errors.Join(err, s.close())
 	}
 	defer func() {
@@ -149,12 +142,6 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	return s, nil
 }
 
-// auditDir is where the supplementary log Audit is, a file a day as of the Server Log.
-const auditDir = "SystemLogs/Audit"
-
-// emailsDir is where the supplementary log EMails is.
-const emailsDir = "SystemLogs/EMails"
-
 // resume puts into the queue what a start has found, and says what it could not believe.
 func (s *server) resume(ctx context.Context, found []spool.Found, damage []error) {
 	s.damage.Add(int64(len(damage)))
@@ -189,7 +176,7 @@ func (s *server) use(c *config) {
 	s.smtp.Store(&c.SMTP)
 	s.enqueue.Store(&c.Queue.Enqueuer)
 	if s.log != nil {
-		c.Log.apply(s.log)
+		s.useLogs(&c.Log)
 	}
 	if s.kernel != nil {
 		s.tune(c)
@@ -202,6 +189,9 @@ func (s *server) use(c *config) {
 	}
 	if s.metrics != nil {
 		_ = s.metrics.Use(&c.Metrics) // the log has it
+	}
+	if s.access != nil {
+		s.grant(c)
 	}
 }
 
@@ -252,8 +242,11 @@ func (s *server) assemble() {
 
 	s.gauges()
 	s.metrics = s.shown(modules)
-	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
-		Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
+	s.access = access.New(access.System(), s.log.Logger("ADMIN"))
+	s.grant(c)
+	face := &admin.Server{Access: admin.Access{Rights: s.access.Rights, Granted: s.access.Granted},
+		Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
+		Logs: admin.Logs{EMails: s.emails, Audit: s.audit}, Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
 		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules}}
@@ -412,12 +405,7 @@ func (s *server) close() (err error) {
 		}
 		err = errors.Join(err, s.log.Close())
 	}
-	if s.audit != nil {
-		err = errors.Join(err, s.audit.Close())
-	}
-	if s.emails != nil {
-		err = errors.Join(err, s.emails.Close())
-	}
+	err = errors.Join(err, s.closeSupplements())
 	if s.submitMux != nil {
 		s.submitMux.Close()
 	}

@@ -3,14 +3,13 @@ package server
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
+	"cgq/pkg/access"
 	"cgq/pkg/admin"
 	"cgq/pkg/bounce"
 	"cgq/pkg/dequeuer"
@@ -28,7 +27,6 @@ import (
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
 	"cgq/pkg/rules"
-	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 	"cgq/pkg/spool"
 )
@@ -67,39 +65,6 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	return netip.ParsePrefix(s)
-}
-
-// Logging is the section log.
-type Logging struct {
-	Level  string            `toml:"level" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
-	Levels map[string]string `toml:"levels" doc:"the levels of single components by their tags, as ENQUEUER = \"4\" (chapter: Enqueuer Log, Dequeuer Log)"`
-}
-
-// Validate names the first key that cannot be used.
-func (l *Logging) Validate() error {
-	if _, ok := serverlog.ParseLevel(l.Level); !ok {
-		return fmt.Errorf("level: %q is no level: 0 to 5, or its name", l.Level)
-	}
-	for tag, level := range l.Levels {
-		if _, ok := serverlog.ParseLevel(level); !ok {
-			return fmt.Errorf("levels.%s: %q is no level: 0 to 5, or its name", tag, level)
-		}
-	}
-	return nil
-}
-
-func (l *Logging) apply(log *serverlog.Log) {
-	standard, own := l.parse()
-	log.SetLevels(standard, own)
-}
-
-func (l *Logging) parse() (standard slog.Level, own map[string]slog.Level) {
-	standard, _ = serverlog.ParseLevel(l.Level)
-	own = map[string]slog.Level{}
-	for tag, level := range l.Levels {
-		own[strings.ToUpper(tag)], _ = serverlog.ParseLevel(level)
-	}
-	return standard, own
 }
 
 // Queue is the section queue: the chapter's Queue page.
@@ -206,6 +171,7 @@ type config struct {
 	Reports dsn.File
 	Metrics metrics.Settings
 	Bounces bounce.File
+	Access  access.Settings
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
@@ -213,12 +179,13 @@ type config struct {
 	router  *router.Table
 	words   *dsn.Languages
 	classes *bounce.Rules // those of Bounces, then the built-in ones
+	access  *access.Table
 }
 
 func defaults() *config {
 	return &config{
 		General: General{MainDomain: "localhost", Clients: []string{}},
-		Log:     Logging{Level: "3", Levels: map[string]string{}},
+		Log:     loggingDefaults(),
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
@@ -231,7 +198,7 @@ func (c *config) sections() []settings.Section {
 	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
 		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "pipe", Value: &c.Pipe}, {Name: "rules", Value: &c.Rules},
 		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports},
-		{Name: "bounce-classes", Value: &c.Bounces}, {Name: "metrics", Value: &c.Metrics}}
+		{Name: "bounce-classes", Value: &c.Bounces}, {Name: "metrics", Value: &c.Metrics}, {Name: "access", Value: &c.Access}}
 }
 
 // load reads all settings, or says everything that is wrong with them.
@@ -258,6 +225,9 @@ func load(fsys disk.FS) (*config, error) {
 	}
 	if err := runs(c.Pipe.Deliver.User, c.General.User); err != nil {
 		return nil, err
+	}
+	if c.access, err = access.Compile(&c.Access, access.System()); err != nil {
+		return nil, err // Validate has seen it
 	}
 	c.rules, c.words = set, c.Reports.Languages()
 	own, err := bounce.Compile(&c.Bounces)

@@ -9,16 +9,10 @@ import (
 	"cgq/pkg/control"
 )
 
-// How many connections of programs there may be at the same time: of one user, and of all.
-const (
-	userPrograms = 250
-	allPrograms  = 1000
-)
-
 // submitter is what takes mail of programs.
 func (s *server) submitter() *admin.Submitter {
 	return &admin.Submitter{Enqueuer: s.enqueuer, MainDomain: s.mainDomain, Log: s.log.Logger("PIPE"),
-		Settings: func() *admin.SubmitSettings { return &s.config.Load().Pipe.Submit }}
+		Settings: func() *admin.SubmitSettings { return &s.config.Load().Pipe.Submit }, Rights: s.access.Rights}
 }
 
 // listenSubmit makes the socket at which programs hand in mail. It is not control.sock: who
@@ -34,7 +28,7 @@ func (s *server) listenSubmit() (net.Listener, error) {
 				"they cannot go through " + dir + "; chmod o+x " + dir)
 		}
 	}
-	return control.Limit(l, userPrograms, allPrograms), nil
+	return l, nil
 }
 
 // closedTo returns the directory on the way to base, and base itself, through which others
