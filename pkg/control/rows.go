@@ -39,8 +39,8 @@ type rowWriter struct {
 	mu      sync.Mutex // guards what follows, and writes to w: the timer flushes too
 	buf     *bufio.Writer
 	row     bytes.Buffer // that is being written
-	waiting *time.Timer // non-nil: a flush is due
-	err     error       // sticks
+	waiting *time.Timer  // non-nil: a flush is due
+	err     error        // sticks
 }
 
 func newRowWriter(w http.ResponseWriter) *rowWriter {
