@@ -314,6 +314,23 @@ func TestListen(t *testing.T) {
 		if b, err := os.ReadFile(path); string(b) != "mine" {
 			t.Errorf("the file holds %q, %v", b, err)
 		}
+		if err := os.Mkdir(path+".moved-1", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if moved, err := control.MoveAway(path); moved != path+".moved-2" || err != nil {
+			t.Errorf("MoveAway = %q, %v", moved, err)
+		}
+		if b, err := os.ReadFile(path + ".moved-2"); string(b) != "mine" {
+			t.Errorf("moved, the file holds %q, %v", b, err)
+		}
+		l, err := control.Listen(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if moved, err := control.MoveAway(path); moved != "" || err != nil {
+			t.Errorf("MoveAway of a socket = %q, %v", moved, err)
+		}
 	})
 	t.Run("says when the path is too long", func(t *testing.T) {
 		path := "/tmp/" + strings.Repeat("x", 108) + "/control.sock"

@@ -31,9 +31,7 @@ func Listen(path string) (net.Listener, error) {
 	if len(path) > maxSocket {
 		return nil, fmt.Errorf("control socket %s: %w", path, errLong)
 	}
-	if i, err := os.Lstat(path); err == nil && i.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("control socket %s: there is something else of that name; move it away", path)
-	} else if err == nil {
+	if i, err := os.Lstat(path); err == nil && i.Mode().Type() == fs.ModeSocket {
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("control socket: %w", err)
 		}
@@ -48,6 +46,26 @@ func Listen(path string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
 	}
 	return l, nil
+}
+
+// MoveAway renames what has the name of a socket and is none, so that it is in nobody's way:
+// a file system that has lost its journal makes files of sockets. It returns the new name, or
+// nothing when there was no need.
+func MoveAway(path string) (moved string, err error) {
+	i, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && i.Mode().Type() == fs.ModeSocket {
+		return "", nil
+	}
+	for n := 1; err == nil; n++ {
+		moved = fmt.Sprintf("%s.moved-%d", path, n)
+		if _, err := os.Lstat(moved); errors.Is(err, fs.ErrNotExist) {
+			if err := os.Rename(path, moved); err != nil {
+				return "", fmt.Errorf("control socket: there is something else of that name: %w", err)
+			}
+			return moved, nil
+		}
+	}
+	return "", fmt.Errorf("control socket: %w", err)
 }
 
 var errLong = errors.New("the path is longer than 107 bytes; choose a shorter --base")

@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 )
 
-// grant makes the rights of a configuration count, and lets those through to the control
-// socket who have any.
+// grant makes the rights of a configuration count, and lets those through to the sockets
+// who may do anything there.
 func (s *server) grant(c *config) {
 	s.access.Use(c.access)
-	if err := passage(s.base, c.access.Others()); err != nil {
-		s.system.Error("others cannot reach control.sock: " + err.Error())
+	if err := passage(s.base, c.access.Others() || len(c.Pipe.Submit.Users) > 0); err != nil {
+		s.system.Error("others cannot reach control.sock and submit.sock: " + err.Error())
 	}
 }
 

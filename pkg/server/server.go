@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -133,7 +132,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s.resume(ctx, found.Messages, found.Damage)
 	s.system.Log(ctx, serverlog.Major, "the journal is read", "messages", len(found.Messages), "unread", s.spool.Unread(),
 		"took", time.Since(began).Round(time.Millisecond))
-	if s.control, err = control.Listen(filepath.Join(base, "control.sock")); err != nil {
+	if s.control, err = s.socket("control.sock"); err != nil {
 		return s, err
 	}
 	if s.submit, err = s.listenSubmit(); err != nil {

@@ -15,10 +15,23 @@ func (s *server) submitter() *admin.Submitter {
 		Settings: func() *admin.SubmitSettings { return &s.config.Load().Pipe.Submit }, Rights: s.access.Rights}
 }
 
+// socket listens on a socket in the base directory.
+func (s *server) socket(name string) (net.Listener, error) {
+	path := filepath.Join(s.base, name)
+	moved, err := control.MoveAway(path)
+	if err != nil {
+		return nil, err
+	}
+	if moved != "" {
+		s.system.Error(path + " was there and no socket; it is " + moved + " now")
+	}
+	return control.Listen(path)
+}
+
 // listenSubmit makes the socket at which programs hand in mail. It is not control.sock: who
 // fills it up keeps no administrator out.
 func (s *server) listenSubmit() (net.Listener, error) {
-	l, err := control.Listen(filepath.Join(s.base, control.SubmitSocket))
+	l, err := s.socket(control.SubmitSocket)
 	if err != nil {
 		return nil, err
 	}
