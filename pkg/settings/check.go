@@ -196,13 +196,15 @@ func dotted(key []string) string {
 }
 
 func keyText(k string) string {
-	bare := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
-	}
-	if k == "" || strings.ContainsFunc(k, func(r rune) bool { return !bare(r) }) {
+	if k == "" || strings.ContainsFunc(k, func(r rune) bool { return !isBare(r) }) {
 		return quote(k)
 	}
 	return k
+}
+
+// isBare says whether a letter may stand in a name without quotes.
+func isBare(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
 }
 
 // A field is a field of a section or table that a file can set.

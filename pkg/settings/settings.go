@@ -33,6 +33,7 @@ import (
 type Section struct {
 	Name  string // of the file, without .toml
 	Value any    // a pointer to a struct that holds the defaults
+	Doc   string // what it is, for the reference
 }
 
 // A Validator is a section that knows more about its values than their types say.

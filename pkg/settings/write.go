@@ -36,7 +36,7 @@ func WriteDefaults(fsys disk.FS, dir string, sections ...Section) error {
 		return fmt.Errorf("settings: %w", err)
 	}
 	for _, s := range sections {
-		text, err := document(s)
+		text, err := s.Document()
 		if err != nil {
 			return fmt.Errorf("settings: %s: %w", s.Name, err)
 		}
@@ -87,8 +87,8 @@ func publish(fsys disk.FS, name, text string) error {
 	return err
 }
 
-// document is the file of a section.
-func document(s Section) (string, error) {
+// Document is the file of a section with the values that it has, each explained.
+func (s Section) Document() (string, error) {
 	if d, ok := s.Value.(Documenter); ok {
 		return d.Document()
 	}
