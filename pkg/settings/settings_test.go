@@ -208,7 +208,7 @@ func TestProblems(t *testing.T) {
 			"1: receive: is not a list of tables: write it in single brackets or with ="},
 		{"key below what is no table", "domain.x = 1", "1: domain.x: is not a table"},
 		{"length of time without a unit", "retry = [\"1m\",\n 5]",
-			`1: retry: "5" is not a length of time such as 90s, 5m, 2h30m, 5d or 1w`},
+			`2: retry: "5" is not a length of time such as 90s, 5m, 2h30m, 5d or 1w`},
 		{"negative size", "receive.max_message_size = -1",
 			`1: receive.max_message_size: "-1" is not a number of bytes such as 1048576, 256K, 16M or 1G`},
 		{"bad text of another type", "clients = ['x']", `1: clients: netip.ParsePrefix("x"): no '/'`},
