@@ -42,6 +42,7 @@ type Server struct {
 	State     func() string // running, stopping
 	Health    func() Health
 	Rules     Rules
+	Settings  Settings
 }
 
 // Mux returns what serves all requests; faults go to log.
@@ -71,6 +72,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.Handle(m, control.RulesShow, s.rulesShow)
 	control.Handle(m, control.RulesTest, s.rulesTest)
 	control.Handle(m, control.RulesImport, s.rulesImport)
+	s.settingsMux(m)
 	control.HandleLasting(m, control.LogTail, s.logTail)
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)

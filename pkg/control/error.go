@@ -22,7 +22,11 @@ const (
 	KindNoSuchHold     Kind = "no-such-hold"    // 404: no hold of that name
 	KindNoSuchBatch    Kind = "no-such-batch"   // 404: nothing in the trash of that act
 	KindNoSuchRule     Kind = "no-such-rule"    // 404: no Rule of that name
+	KindNoSuchKey      Kind = "no-such-key"     // 404: no setting, or file of settings, of that name
+	KindNoSuchChange   Kind = "no-such-change"  // 404: no change of the settings of that number
 	KindExists         Kind = "exists"          // 409: what should be made is there already
+	KindConflict       Kind = "conflict"        // 409: somebody else has changed it meanwhile
+	KindInvalid        Kind = "invalid"         // 422: settings that cannot be used; the text has file, line and key
 	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
 	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
 	KindStopping       Kind = "stopping"        // 503: the daemon is on its way down
@@ -36,6 +40,8 @@ var statuses = map[Kind]int{
 	KindNoSuchAccount: http.StatusNotFound, KindNoSuchDomain: http.StatusNotFound,
 	KindNoSuchElement: http.StatusNotFound, KindNoSuchHold: http.StatusNotFound,
 	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindExists: http.StatusConflict,
+	KindNoSuchKey: http.StatusNotFound, KindNoSuchChange: http.StatusNotFound,
+	KindConflict: http.StatusConflict, KindInvalid: http.StatusUnprocessableEntity,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
 	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
 }

@@ -110,12 +110,13 @@ func newCheck(base *string, out io.Writer) *cobra.Command {
 				return err
 			}
 			defer fsys.Close()
-			_, err = load(fsys)
+			files, err := settings.ReadFiles(fsys, settingsDir)
+			if err == nil {
+				_, err = loadFiles(files)
+			}
 			var problems settings.Problems
 			if errors.As(err, &problems) {
-				for _, p := range problems {
-					fmt.Fprintln(out, p.Error())
-				}
+				fmt.Fprintln(out, shown(err, files))
 				return fmt.Errorf("%d problems in the settings", len(problems))
 			}
 			if err == nil {
@@ -173,6 +174,9 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	defer fsys.Close()
+	if err := recovered(base, settings.NewStore(fsys, settingsDir)); err != nil {
+		return err
+	}
 	c, err := load(fsys)
 	if err != nil {
 		return fmt.Errorf("settings:\n%w", err)

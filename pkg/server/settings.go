@@ -65,7 +65,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 // Logging is the section log.
 type Logging struct {
-	Level  string            `toml:"level" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
+	Level  string            `toml:"level" values:"0|1|2|3|4|5" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
 	Levels map[string]string `toml:"levels" doc:"the levels of single components by their tags, as ENQUEUER = \"4\" (chapter: Enqueuer Log, Dequeuer Log)"`
 }
 
@@ -139,7 +139,7 @@ func actsDefaults() Acts {
 
 // Files is how the spool keeps files.
 type Files struct {
-	Foldering string `toml:"queue_foldering" doc:"into how many sub-directories the Queue is split: 0, 10, 100, or Auto: 100 while it has more than 5000 messages; files move when this changes, but not with Auto (chapter: Queue Foldering)"`
+	Foldering string `toml:"queue_foldering" values:"0|10|100|Auto" doc:"into how many sub-directories the Queue is split: 0, 10, 100, or Auto: 100 while it has more than 5000 messages; files move when this changes, but not with Auto (chapter: Queue Foldering)"`
 	Recycle   bool   `toml:"recycle_temp_files" doc:"discarded temporary files are not deleted, but used again (chapter: Recycle Temp Files)"`
 }
 
@@ -183,6 +183,7 @@ type config struct {
 	rules   *rules.Set
 	router  *router.Table
 	words   *dsn.Languages
+	files   settings.Files // what all this was read from
 }
 
 func defaults() *config {
@@ -197,14 +198,31 @@ func defaults() *config {
 }
 
 func (c *config) sections() []settings.Section {
-	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
-		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "rules", Value: &c.Rules},
-		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports}}
+	return []settings.Section{
+		{Name: "server", Value: &c.General, Doc: "The server as a whole."},
+		{Name: "log", Value: &c.Log, Doc: "The Server Log."},
+		{Name: "queue", Value: &c.Queue, Doc: "The chapter's Queue page: the Enqueuer, the Dequeuer, the Queue itself."},
+		{Name: "smtp", Value: &c.SMTP, Doc: "The SMTP module."},
+		{Name: "local", Value: &c.Local, Doc: "The Local Delivery module, and the local domains."},
+		{Name: "rules", Value: &c.Rules, Doc: "Server-wide Rules: [rules.md](rules.md)."},
+		{Name: "filters", Value: &c.Filters, Doc: "External Filters: [filters.md](filters.md)."},
+		{Name: "reports", Value: &c.Reports, Doc: "The words of reports; the built-in ones count where a text is not given."},
+	}
 }
 
 // load reads all settings, or says everything that is wrong with them.
 func load(fsys disk.FS) (*config, error) {
-	c := defaults()
+	files, err := settings.ReadFiles(fsys, settingsDir)
+	if err != nil {
+		return nil, settings.Problems{{File: settingsDir, Why: err.Error()}}
+	}
+	return loadFiles(files)
+}
+
+// loadFiles is load of files that are read.
+func loadFiles(files settings.Files) (*config, error) {
+	c, fsys := defaults(), files.FS(settingsDir)
+	c.files = files
 	table, wrong := loadRouter(fsys)
 	if err := also(settings.Load(fsys, settingsDir, c.sections()...), wrong); err != nil {
 		return nil, err
@@ -254,9 +272,6 @@ func (c *config) later(old *config) (all []string) {
 	}
 	if c.General.User != old.General.User {
 		all = append(all, filepath.Join(settingsDir, "server.toml")+": user")
-	}
-	if c.General.Resolver != old.General.Resolver {
-		all = append(all, filepath.Join(settingsDir, "server.toml")+": resolver")
 	}
 	return all
 }

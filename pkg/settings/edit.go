@@ -73,6 +73,15 @@ func (s Section) edit(text []byte, e Edit) ([]byte, error) {
 	return next, err
 }
 
+// Has says why the section can have no such key; nil: it can.
+func (s Section) Has(key string) error {
+	steps, err := parseKey(key)
+	if err == nil {
+		_, err = typeOf(reflect.TypeOf(s.Value), steps)
+	}
+	return err
+}
+
 // defaultText is the default of a key as TOML writes it; empty: there is none.
 func (s Section) defaultText(key []step) string {
 	v := valueAt(reflect.ValueOf(s.Value), key)

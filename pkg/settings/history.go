@@ -244,6 +244,16 @@ func (s Store) finish(e Entry) error {
 	return s.fs.SyncDir(path.Join(s.dir, historyDir))
 }
 
+// Pending says whether a crash has cut a change short.
+func (s Store) Pending() bool {
+	f, err := s.fs.Open(s.past(pendingFile))
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
 // Recover does what is left of a change that a crash has cut short; done: there was one.
 func (s Store) Recover() (done bool, err error) {
 	text, err := readText(s.fs, s.past(pendingFile))

@@ -2,9 +2,7 @@ package settings
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"reflect"
 	"slices"
@@ -50,21 +48,11 @@ func WriteDefaults(fsys disk.FS, dir string, sections ...Section) error {
 	return nil
 }
 
-// Replace gives the file of a section another text, durably, and keeps the one that was
-// there as .toml.old, in place of an older one. At any time, and after power loss, the
-// section has a file, the old one or the new one. The text is the caller's affair.
+// Replace gives a file of a settings directory another text, durably. At any time, and after
+// power loss, there is a file, the old one or the new one. The text is the caller's affair.
+// Who changes settings that are applied has a [Store].
 func Replace(fsys disk.FS, dir, name, text string) error {
-	file := path.Join(dir, name+suffix)
-	old, err := read(fsys, file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return fmt.Errorf("settings: keep the old %s: %w", file, err)
-	default:
-		if err := publish(fsys, file+".old", string(old)); err != nil {
-			return fmt.Errorf("settings: keep the old %s: %w", file, err)
-		}
-	}
+	file := path.Join(dir, name)
 	if err := publish(fsys, file, text); err != nil {
 		return fmt.Errorf("settings: write %s: %w", file, err)
 	}
