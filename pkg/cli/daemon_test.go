@@ -44,6 +44,7 @@ type daemon struct {
 	freed    []control.HoldAct
 	deeds
 	ruled
+	adjusted
 }
 
 // full is a daemon with three queues.
@@ -88,6 +89,8 @@ func full() *daemon {
 		},
 		deeds: fullDeeds(),
 		ruled: fullRules(),
+
+		adjusted: fullSettings(),
 	}
 }
 
@@ -156,6 +159,7 @@ func (d *daemon) mux() *control.Mux {
 	d.handleRest(m)
 	d.handleDeeds(m)
 	d.handleRules(m)
+	d.handleSettings(m)
 	return m
 }
 
