@@ -76,7 +76,7 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 	root.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile for go tool pprof to this file")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out))
+	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out), newGenDocs())
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Key is one key of a section with all that is known of it. All of it comes from the
@@ -136,11 +137,14 @@ func (c *catalogue) add(key []step, f field, v reflect.Value, free bool) {
 	c.keys = append(c.keys, k)
 }
 
+// lasting is a Duration, or what has one in it.
+type lasting interface{ D() time.Duration }
+
 // typeText is what a value is, for people.
 func typeText(t reflect.Type) string {
 	t = deref(t)
 	switch {
-	case t == reflect.TypeFor[Duration]():
+	case t.Implements(reflect.TypeFor[lasting]()):
 		return "length of time"
 	case t == reflect.TypeFor[Size]():
 		return "size"
@@ -176,7 +180,7 @@ func manyText(one string) string {
 func unitText(t reflect.Type) string {
 	t = deref(t)
 	switch {
-	case t == reflect.TypeFor[Duration]():
+	case t.Implements(reflect.TypeFor[lasting]()):
 		return "s, m, h, d, w"
 	case t == reflect.TypeFor[Size]():
 		return "bytes, K, M, G, T"
