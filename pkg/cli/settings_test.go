@@ -120,6 +120,8 @@ func TestSettingsCommandsAsk(t *testing.T) {
 }
 
 func TestHowSettingsCommandsEnd(t *testing.T) {
+	t.Setenv("VISUAL", "")
+	t.Setenv("EDITOR", "true")
 	fail := func(kind control.Kind) func(*daemon) {
 		return func(d *daemon) {
 			d.err = control.Errorf(kind, "nothing was changed", "Settings/queue.toml:3: dequeuer.x: no\n    x = \x1b[2J\n        ^")
@@ -202,6 +204,14 @@ func TestSettingsEdit(t *testing.T) {
 				t.Errorf("left behind: %q", left)
 			}
 		})
+	}
+}
+
+func TestNobodyIsThereToEdit(t *testing.T) {
+	t.Setenv("VISUAL", "")
+	t.Setenv("EDITOR", "")
+	if got := cgq(t, full().serve(t), nil, "settings", "edit"); got.status != exitUsage || !strings.Contains(got.errOut, "$EDITOR") {
+		t.Error(got)
 	}
 }
 

@@ -30,6 +30,9 @@ func newSettingsEdit(a *app) *cobra.Command {
 		Args:              usageArgs(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: first(a.completeFiles),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !a.interactive && os.Getenv("VISUAL")+os.Getenv("EDITOR") == "" {
+				return usagef(cmd, "nobody is there to use vi; $EDITOR names a program that edits a file")
+			}
 			name := "queue"
 			if len(args) > 0 {
 				name = args[0]
