@@ -278,7 +278,7 @@ func recovered(base string, store settings.Store) error {
 	}
 	release, err := lock(base, nil)
 	if err != nil {
-		return nil //nolint:nilerr // the start will say it, too
+		return nil // the start will say it, too
 	}
 	defer release()
 	if _, err := store.Recover(); err != nil || os.Geteuid() != 0 {

@@ -46,7 +46,7 @@ func (s *server) watch(ctx context.Context) {
 				latest = time.Now().Add(patience)
 			}
 			soon.Reset(max(0, min(quiet, time.Until(latest))))
-		case <-failures: // events were lost
+		case _ = <-failures: // events were lost
 			soon.Reset(quiet)
 		case <-soon.C:
 			latest = time.Time{}
