@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cgq/pkg/control"
+	"cgq/pkg/history"
 	"cgq/pkg/settings"
 )
 
@@ -17,7 +18,7 @@ type Settings struct {
 	Live   func() LiveSettings
 	Files  func() (settings.Files, error) // as they are on the disk
 	Change func(context.Context, SettingsOrder) (control.SettingsChanged, error)
-	Past   func(func(settings.Store) error) error // the history, which nobody changes meanwhile
+	Past   func(func(history.Store) error) error // the history, which nobody changes meanwhile
 }
 
 // LiveSettings are those that are applied.
@@ -334,8 +335,8 @@ func (s *Server) settingsHistory(context.Context, control.Actor, control.Nothing
 	}
 }
 
-func (s *Server) entries() (all []settings.Entry, err error) {
-	err = s.Settings.Past(func(past settings.Store) error {
+func (s *Server) entries() (all []history.Entry, err error) {
+	err = s.Settings.Past(func(past history.Store) error {
 		all, err = past.Entries()
 		return err
 	})
@@ -344,12 +345,12 @@ func (s *Server) entries() (all []settings.Entry, err error) {
 
 // after are the files after a change.
 func (s *Server) after(number int) (files settings.Files, err error) {
-	err = s.Settings.Past(func(past settings.Store) error {
+	err = s.Settings.Past(func(past history.Store) error {
 		all, err := past.Entries()
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(all, func(e settings.Entry) bool { return e.Number == number })
+		i := slices.IndexFunc(all, func(e history.Entry) bool { return e.Number == number })
 		if i < 0 {
 			return control.Errorf(control.KindNoSuchChange, "cgq settings history shows those that are remembered", "no change %d", number)
 		}
@@ -389,7 +390,7 @@ func (s *Server) settingsDiff(_ context.Context, _ control.Actor, in control.Set
 		was, _ := before.Text(name)
 		is, _ := after.Text(name)
 		out.Files = append(out.Files, name)
-		out.Text += settings.Diff(fmt.Sprintf("Settings/%s (change %d)", name, in.From), fmt.Sprintf("Settings/%s (%s)", name, to), was, is)
+		out.Text += history.Diff(fmt.Sprintf("Settings/%s (change %d)", name, in.From), fmt.Sprintf("Settings/%s (%s)", name, to), was, is)
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"cgq/pkg/admin"
 	"cgq/pkg/control"
 	"cgq/pkg/disk/crashdisk"
+	"cgq/pkg/history"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 )
@@ -45,7 +46,7 @@ func newCupboard(t *testing.T, text string) *cupboard {
 	t.Helper()
 	h, _ := empty(t)
 	c := &cupboard{house: h, fs: crashdisk.NewTree(-1)}
-	store := settings.NewStore(c.fs, "S")
+	store := history.New(c.fs, "S")
 	if err := c.fs.Mkdir("S"); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func newCupboard(t *testing.T, text string) *cupboard {
 		t.Fatal(err)
 	}
 	c.load(t)
-	if _, err := store.Note(c.files, settings.Entry{How: "by hand"}); err != nil {
+	if _, err := store.Note(c.files, history.Entry{How: "by hand"}); err != nil {
 		t.Fatal(err)
 	}
 	s := &admin.Server{Log: h.log, Audit: h.log.Logger("AUDIT"), Settings: admin.Settings{
@@ -62,7 +63,7 @@ func newCupboard(t *testing.T, text string) *cupboard {
 				Sections: []settings.Section{{Name: "box", Value: c.live}}, Files: c.files, Later: []string{"box.words"}}
 		},
 		Files: func() (settings.Files, error) { return settings.ReadFiles(c.fs, "S") },
-		Past:  func(use func(settings.Store) error) error { return use(store) },
+		Past:  func(use func(history.Store) error) error { return use(store) },
 		Change: func(_ context.Context, o admin.SettingsOrder) (out control.SettingsChanged, err error) {
 			next, err := o.Edit(c.files)
 			if err != nil {
@@ -80,7 +81,7 @@ func newCupboard(t *testing.T, text string) *cupboard {
 			if o.DryRun {
 				return out, nil
 			}
-			e, err := store.Commit(c.files, next, settings.Entry{By: o.Who.Name, How: o.How, Why: o.Why})
+			e, err := store.Commit(c.files, next, history.Entry{By: o.Who.Name, How: o.How, Why: o.Why})
 			out.Number, out.Files = e.Number, next.Changed(c.files)
 			c.load(t)
 			return out, err

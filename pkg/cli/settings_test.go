@@ -62,6 +62,9 @@ func (d *daemon) handleSettings(m *control.Mux) {
 		return changed, d.err
 	})
 	control.Handle(m, control.SettingsFile, func(_ context.Context, _ control.Actor, in control.SettingsFileName) (control.SettingsText, error) {
+		if in.Name == "rules" {
+			return control.SettingsText{Name: "rules.toml", Version: "v2"}, d.err
+		}
 		if in.Name != "queue" {
 			return control.SettingsText{}, control.Errorf(control.KindNoSuchKey, "there are queue.toml", "no file of settings %q", in.Name)
 		}
@@ -98,6 +101,10 @@ func TestSettingsCommandsAsk(t *testing.T) {
 	}
 	if got := cgq(t, base, nil, "enqueuer", "set", "Hop Counter Limit=30"); got.status != exitDone {
 		t.Error(got)
+	}
+	got := cgq(t, base, func(a *app) { a.in = strings.NewReader("[[rule]]\n") }, "rules", "set", "-", "-m", "why")
+	if sent := d.replaced; got.status != exitDone || len(sent) != 1 || sent[0] != (control.SettingsText{Name: "rules.toml", Text: "[[rule]]\n", Version: "v2", Why: "why"}) {
+		t.Errorf("%+v, sent %+v", got, sent)
 	}
 	want := []control.SettingsOrder{
 		{Set: []control.Assignment{{Key: "queue.dequeuer.reporting_delay", Value: "2h"}, {Key: "queue.a", Value: "b=c"}}, Why: "why", DryRun: true},

@@ -14,6 +14,7 @@ import (
 
 	"cgq/pkg/admin"
 	"cgq/pkg/control"
+	"cgq/pkg/history"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 )
@@ -87,7 +88,7 @@ func (s *server) take(c, old *config) (later []string) {
 func (s *server) remember(c, old *config, how string) {
 	last, none, err := s.past().Last()
 	if err == nil && (none || !last.Is(c.files)) {
-		e := settings.Entry{At: time.Now(), How: how}
+		e := history.Entry{At: time.Now(), How: how}
 		if old != nil {
 			e.Changes = c.compare(old)
 		}
@@ -99,7 +100,7 @@ func (s *server) remember(c, old *config, how string) {
 }
 
 // past is the settings directory with its history.
-func (s *server) past() settings.Store { return settings.NewStore(s.fs.FS, settingsDir) }
+func (s *server) past() history.Store { return history.New(s.fs.FS, settingsDir) }
 
 // compare lists the keys that another configuration has otherwise; of a file that has no
 // keys it has the number of lines.
@@ -141,7 +142,7 @@ func (s *server) change(ctx context.Context, o admin.SettingsOrder) (out control
 	defer s.reloading.Unlock()
 	for range tries {
 		out, err = s.tryChange(ctx, o)
-		if !errors.Is(err, settings.ErrChanged) {
+		if !errors.Is(err, history.ErrChanged) {
 			return out, err
 		}
 	}
@@ -190,8 +191,8 @@ func (s *server) tryChange(ctx context.Context, o admin.SettingsOrder) (out cont
 	if o.DryRun || len(out.Files) == 0 {
 		return out, nil
 	}
-	e, err := s.past().Commit(now, next, settings.Entry{At: time.Now(), By: o.Who.Name, UID: o.Who.UID, How: o.How, Why: o.Why, Changes: differences})
-	if errors.Is(err, settings.ErrChanged) {
+	e, err := s.past().Commit(now, next, history.Entry{At: time.Now(), By: o.Who.Name, UID: o.Who.UID, How: o.How, Why: o.Why, Changes: differences})
+	if errors.Is(err, history.ErrChanged) {
 		return out, err
 	}
 	if err != nil {
@@ -262,7 +263,7 @@ func (s *server) settingsFace() admin.Settings {
 		},
 		Files:  func() (settings.Files, error) { return settings.ReadFiles(s.fs, settingsDir) },
 		Change: s.change,
-		Past: func(use func(settings.Store) error) error {
+		Past: func(use func(history.Store) error) error {
 			s.reloading.Lock()
 			defer s.reloading.Unlock()
 			return use(s.past())
@@ -272,7 +273,7 @@ func (s *server) settingsFace() admin.Settings {
 
 // recovered does what is left of a change of the settings that a crash has cut short,
 // before they are read. If somebody else runs there, that is his affair.
-func recovered(base string, store settings.Store) error {
+func recovered(base string, store history.Store) error {
 	if !store.Pending() {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cgq/pkg/disk"
+	"cgq/pkg/history"
 	"cgq/pkg/settings"
 )
 
@@ -57,7 +58,8 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 		Short: "The mail queue daemon",
 		Long: "cgqd transfers mail: it takes messages in, keeps them in its Queue, and delivers them.\n" +
 			"It runs in the foreground. SIGTERM finishes transfers in progress and stops, a second one kills;\n" +
-			"SIGHUP rereads the settings. The queue is administered with cgq.",
+			"SIGHUP rereads the settings, which it does by itself when they are edited. The queue is\n" +
+			"administered with cgq.",
 		Example:      "  cgqd init --base /var/lib/cgq --domain example.com\n  cgqd --base /var/lib/cgq",
 		Args:         noArgs,
 		SilenceUsage: true, SilenceErrors: true,
@@ -174,7 +176,7 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	defer fsys.Close()
-	if err := recovered(base, settings.NewStore(fsys, settingsDir)); err != nil {
+	if err := recovered(base, history.New(fsys, settingsDir)); err != nil {
 		return err
 	}
 	c, err := load(fsys)

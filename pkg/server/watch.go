@@ -46,7 +46,8 @@ func (s *server) watch(ctx context.Context) {
 				latest = time.Now().Add(patience)
 			}
 			soon.Reset(max(0, min(quiet, time.Until(latest))))
-		case _ = <-failures: // events were lost
+		case err := <-failures: // events were lost
+			s.system.Warn("an edit of the settings may not have been told, so they are read: " + err.Error())
 			soon.Reset(quiet)
 		case <-soon.C:
 			latest = time.Time{}

@@ -91,9 +91,12 @@ func (f Files) With(name, text string) Files {
 	return next
 }
 
+// Whole says whether all files could be read.
+func (f Files) Whole() bool { return len(f.wrong) == 0 }
+
 // Same says whether two have the same bytes, and could be read.
 func (f Files) Same(other Files) bool {
-	return len(f.wrong)+len(other.wrong) == 0 && maps.Equal(f.text, other.text)
+	return f.Whole() && other.Whole() && maps.Equal(f.text, other.text)
 }
 
 // Changed are the names of the files that are not the same in both, sorted.

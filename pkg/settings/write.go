@@ -15,7 +15,7 @@ import (
 const (
 	margin   = 72 // columns of a comment
 	fileHead = "# Settings of cgqd: %s. Lengths of time: 90s, 5m, 2h30m, 5d, 1w. Sizes in bytes: 1000, 256K, 16M, 1G.\n" +
-		"# \"cgqd check\" says what is wrong here; SIGHUP makes a running cgqd read it again.\n"
+		"# \"cgqd check\" says what is wrong here; a running cgqd notices that it is edited, and cgq settings edits it, too.\n"
 )
 
 // WriteDefaults writes the file of each section into dir, which it makes: every

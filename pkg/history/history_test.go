@@ -1,4 +1,4 @@
-package settings_test
+package history_test
 
 import (
 	"errors"
@@ -13,8 +13,31 @@ import (
 
 	"cgq/pkg/disk"
 	"cgq/pkg/disk/crashdisk"
+	"cgq/pkg/history"
 	"cgq/pkg/settings"
 )
+
+func open(t *testing.T) (*disk.OS, string) {
+	t.Helper()
+	dir := t.TempDir()
+	fsys, err := disk.OpenOS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { fsys.Close() })
+	return fsys, dir
+}
+
+// write writes a file as a person does.
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, "Settings"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Settings", name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func read(t *testing.T, fsys disk.FS) settings.Files {
 	t.Helper()
@@ -35,19 +58,19 @@ func texts(f settings.Files) map[string]string {
 
 func TestHistory(t *testing.T) {
 	fsys, dir := open(t)
-	store := settings.NewStore(fsys, "Settings")
+	store := history.New(fsys, "Settings")
 	write(t, dir, "a.toml", "a = 1\n")
-	if e, err := store.Note(read(t, fsys), settings.Entry{How: "by hand"}); err != nil || e.Number != 1 {
+	if e, err := store.Note(read(t, fsys), history.Entry{How: "by hand"}); err != nil || e.Number != 1 {
 		t.Fatal(e, err)
 	}
 	base := read(t, fsys)
 	next := base.With("a.toml", "a = 2\n").With("router.txt", "x = y\n")
-	e, err := store.Commit(base, next, settings.Entry{By: "ann", UID: 7, Why: "because", At: time.Unix(5, 0).UTC(),
+	e, err := store.Commit(base, next, history.Entry{By: "ann", UID: 7, Why: "because", At: time.Unix(5, 0).UTC(),
 		Changes: []settings.Difference{{Key: "a.a", Before: "1", After: "2"}}})
 	if err != nil || e.Number != 2 || !read(t, fsys).Same(next) || !e.Is(next) || e.Is(base) {
 		t.Fatalf("%+v, %v: %v", e, err, texts(read(t, fsys)))
 	}
-	back, err := store.Commit(next, base, settings.Entry{By: "bob", How: "rollback to 1"}) // router.txt goes
+	back, err := store.Commit(next, base, history.Entry{By: "bob", How: "rollback to 1"}) // router.txt goes
 	if err != nil || !read(t, fsys).Same(base) {
 		t.Fatalf("%+v, %v: %v", back, err, texts(read(t, fsys)))
 	}
@@ -82,14 +105,14 @@ func TestNobodysEditIsLost(t *testing.T) {
 	write(t, dir, "a.toml", "a = 1\n")
 	write(t, dir, "b.toml", "b = 1\n")
 	m := &meddled{OS: fsys}
-	store := settings.NewStore(m, "Settings")
+	store := history.New(m, "Settings")
 	base := read(t, fsys)
 	next := base.With("a.toml", "a = 2\n").With("b.toml", "b = 2\n").With("c.toml", "c = 2\n")
 
 	// known before
 	write(t, dir, "b.toml", "b = 9\n")
 	want := texts(read(t, fsys))
-	if _, err := store.Commit(base, next, settings.Entry{}); !errors.Is(err, settings.ErrChanged) || !maps.Equal(texts(read(t, fsys)), want) {
+	if _, err := store.Commit(base, next, history.Entry{}); !errors.Is(err, history.ErrChanged) || !maps.Equal(texts(read(t, fsys)), want) {
 		t.Errorf("edited before: %v, %v", err, texts(read(t, fsys)))
 	}
 	// at the last moment, in place and as editors do it
@@ -104,9 +127,9 @@ func TestNobodysEditIsLost(t *testing.T) {
 	} {
 		base := read(t, fsys)
 		m.do = edit
-		_, err := store.Commit(base, base.With("a.toml", "a = 2\n").With("b.toml", "b = 2\n"), settings.Entry{})
+		_, err := store.Commit(base, base.With("a.toml", "a = 2\n").With("b.toml", "b = 2\n"), history.Entry{})
 		want := map[string]string{"a.toml": fmt.Sprintf("a = %d\n", 8-i), "b.toml": "b = 9\n"}
-		if !errors.Is(err, settings.ErrChanged) || !maps.Equal(texts(read(t, fsys)), want) {
+		if !errors.Is(err, history.ErrChanged) || !maps.Equal(texts(read(t, fsys)), want) {
 			t.Errorf("edited at the last moment: %v, %v", err, texts(read(t, fsys)))
 		}
 	}
@@ -118,7 +141,7 @@ func TestNobodysEditIsLost(t *testing.T) {
 	}
 	gone := read(t, fsys)
 	write(t, dir, "c.toml", "c = 6\n")
-	if _, err := store.Commit(gone, gone.With("c.toml", "c = 2\n"), settings.Entry{}); !errors.Is(err, settings.ErrChanged) || !read(t, fsys).Same(base) {
+	if _, err := store.Commit(gone, gone.With("c.toml", "c = 2\n"), history.Entry{}); !errors.Is(err, history.ErrChanged) || !read(t, fsys).Same(base) {
 		t.Errorf("made meanwhile: %v, %v", err, texts(read(t, fsys)))
 	}
 	if done, err := store.Recover(); done || err != nil {
@@ -131,10 +154,10 @@ func TestNobodysEditIsLost(t *testing.T) {
 
 func TestOldChangesAreForgotten(t *testing.T) {
 	fsys, dir := open(t)
-	store := settings.NewStore(fsys, "Settings")
+	store := history.New(fsys, "Settings")
 	for i := range 110 {
 		write(t, dir, "a.toml", fmt.Sprintf("a = %d\n", i))
-		if _, err := store.Note(read(t, fsys), settings.Entry{}); err != nil {
+		if _, err := store.Note(read(t, fsys), history.Entry{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,13 +176,13 @@ func TestOldChangesAreForgotten(t *testing.T) {
 // change is one of two files, one of which goes, and one that comes, on a disk that may
 // lose power.
 func change(t *crashdisk.Tree) (number int, err error) {
-	store := settings.NewStore(t, "Settings")
+	store := history.New(t, "Settings")
 	base, err := settings.ReadFiles(t, "Settings")
 	if err != nil {
 		return 0, err
 	}
 	next := base.With("a.toml", strings.Repeat("new", 400)).With("router.txt", "new")
-	e, err := store.Commit(base, next, settings.Entry{By: "ann", How: "edit"})
+	e, err := store.Commit(base, next, history.Entry{By: "ann", How: "edit"})
 	return e.Number, err
 }
 
@@ -178,7 +201,7 @@ func TestAChangeSurvivesPowerLoss(t *testing.T) {
 		_, err := change(disk)
 		for seed := range uint64(12) {
 			after := disk.Restart(rand.New(rand.NewPCG(seed, uint64(step))))
-			store := settings.NewStore(after, "Settings")
+			store := history.New(after, "Settings")
 			done, failed := store.Recover()
 			if failed != nil {
 				t.Fatalf("step %d, seed %d: Recover: %v", step, seed, failed)
@@ -225,7 +248,7 @@ func begin(t *testing.T, d *crashdisk.Tree, files map[string]string) {
 		fail(disk.Publish(d, f, "Settings/"+name+".tmp", "Settings/"+name))
 	}
 	fail(d.SyncDir("."))
-	_, err := settings.NewStore(d, "Settings").Note(read(t, d), settings.Entry{How: "by hand"})
+	_, err := history.New(d, "Settings").Note(read(t, d), history.Entry{How: "by hand"})
 	fail(err)
 }
 
@@ -241,7 +264,7 @@ func TestRecoveryLeavesWhatWasEditedSince(t *testing.T) {
 			t.Skip("no step with a pending change")
 		}
 		d = d.Restart(rand.New(rand.NewPCG(1, uint64(step))))
-		store := settings.NewStore(d, "Settings")
+		store := history.New(d, "Settings")
 		if !store.Pending() {
 			continue
 		}
@@ -272,7 +295,7 @@ func TestDiff(t *testing.T) {
 		{"1\n" + strings.Repeat("x\n", 20) + "2\n", "one\n" + strings.Repeat("x\n", 20) + "two\n",
 			"--- x\n+++ y\n@@ -1,4 +1,4 @@\n-1\n+one\n x\n x\n x\n@@ -19,4 +19,4 @@\n x\n x\n x\n-2\n+two\n"},
 	} {
-		if got := settings.Diff("x", "y", tt.a, tt.b); got != tt.want {
+		if got := history.Diff("x", "y", tt.a, tt.b); got != tt.want {
 			t.Errorf("Diff(%q, %q) =\n%swant\n%s", tt.a, tt.b, got, tt.want)
 		}
 	}

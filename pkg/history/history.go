@@ -1,10 +1,16 @@
-package settings
+// Package history is what becomes of a settings directory: it puts files in place of others,
+// as one change that is whole or not there, and remembers each change, by whom it was, and
+// what the files were after it. What is in the files is the affair of others.
+package history
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -12,6 +18,7 @@ import (
 	"time"
 
 	"cgq/pkg/disk"
+	"cgq/pkg/settings"
 )
 
 // The history is the directory .history beside the files:
@@ -37,14 +44,14 @@ const (
 
 // An Entry is one change of the settings.
 type Entry struct {
-	Number  int               `json:"number"` // from 1
-	At      time.Time         `json:"at"`
-	By      string            `json:"by"`  // the user; empty: nobody knows, a file was edited
-	UID     uint32            `json:"uid"` // of By
-	How     string            `json:"how"` // set, edit, rollback to 3, by hand …
-	Why     string            `json:"why,omitempty"`
-	Changes []Difference      `json:"changes,omitempty"`
-	Files   map[string]string `json:"files"` // the hash of each file after it
+	Number  int                   `json:"number"` // from 1
+	At      time.Time             `json:"at"`
+	By      string                `json:"by"`  // the user; empty: nobody knows, a file was edited
+	UID     uint32                `json:"uid"` // of By
+	How     string                `json:"how"` // set, edit, rollback to 3, by hand …
+	Why     string                `json:"why,omitempty"`
+	Changes []settings.Difference `json:"changes,omitempty"`
+	Files   map[string]string     `json:"files"` // the hash of each file after it
 }
 
 // A pending is an entry that is decided.
@@ -67,8 +74,29 @@ type Store struct {
 	dir string
 }
 
-// NewStore returns the store of a directory. Nothing happens yet.
-func NewStore(fsys disk.FS, dir string) Store { return Store{fsys, dir} }
+// New returns the store of a directory. Nothing happens yet.
+func New(fsys disk.FS, dir string) Store { return Store{fsys, dir} }
+
+// readText reads a file of any length: it is one that was a file of settings.
+func readText(fsys disk.FS, name string) (string, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	n, err := f.Size()
+	if err != nil {
+		return "", err
+	}
+	text := make([]byte, n)
+	err = disk.ReadFull(f, text, 0)
+	return string(text), err
+}
+
+// publish writes a file of the history, durably.
+func (s Store) publish(name, text string) error {
+	return settings.Replace(s.fs, path.Join(s.dir, historyDir), name, text)
+}
 
 func (s Store) past(name string) string { return path.Join(s.dir, historyDir, name) }
 
@@ -76,18 +104,18 @@ func (s Store) past(name string) string { return path.Join(s.dir, historyDir, na
 // makes an entry of it. When it returns nil that survives power loss; at any time, and after
 // power loss, what there is is what there was or, once [Store.Recover] was called, the whole
 // change. The error matches [ErrChanged] if the directory has other files than base.
-func (s Store) Commit(base, next Files, e Entry) (Entry, error) {
+func (s Store) Commit(base, next settings.Files, e Entry) (Entry, error) {
 	e, err := s.prepare(next, e)
 	if err != nil {
-		return e, fmt.Errorf("settings: history: %w", err)
+		return e, fmt.Errorf("history of the settings: %w", err)
 	}
 	p := pending{e, hashes(base)}
 	text, err := json.MarshalIndent(p, "", "\t")
 	if err == nil {
-		err = publish(s.fs, s.past(pendingFile), string(text))
+		err = s.publish(pendingFile, string(text))
 	}
 	if err != nil {
-		return e, fmt.Errorf("settings: history: %w", err)
+		return e, fmt.Errorf("history of the settings: %w", err)
 	}
 	changed := next.Changed(base)
 	for i, name := range changed {
@@ -99,28 +127,28 @@ func (s Store) Commit(base, next Files, e Entry) (Entry, error) {
 		}
 	}
 	if err := s.finish(e); err != nil {
-		return e, fmt.Errorf("settings: history: %w", err)
+		return e, fmt.Errorf("history of the settings: %w", err)
 	}
 	return e, s.prune()
 }
 
 // Note makes an entry of what is there already, because a person has edited it.
-func (s Store) Note(now Files, e Entry) (Entry, error) {
+func (s Store) Note(now settings.Files, e Entry) (Entry, error) {
 	e, err := s.prepare(now, e)
 	if err == nil {
 		var text []byte
 		if text, err = json.MarshalIndent(e, "", "\t"); err == nil {
-			err = publish(s.fs, s.past(entryName(e.Number)), string(text))
+			err = s.publish(entryName(e.Number), string(text))
 		}
 	}
 	if err != nil {
-		return e, fmt.Errorf("settings: history: %w", err)
+		return e, fmt.Errorf("history of the settings: %w", err)
 	}
 	return e, s.prune()
 }
 
 // prepare keeps the bytes that an entry needs, and gives it its number.
-func (s Store) prepare(files Files, e Entry) (Entry, error) {
+func (s Store) prepare(files settings.Files, e Entry) (Entry, error) {
 	numbers, err := s.numbers()
 	if err == nil {
 		err = s.fs.Mkdir(path.Join(s.dir, historyDir))
@@ -140,28 +168,36 @@ func (s Store) prepare(files Files, e Entry) (Entry, error) {
 			f.Close()
 			continue // it was published whole
 		}
-		if err := publish(s.fs, s.past(h+textSuffix), files.text[name]); err != nil {
+		text, _ := files.Text(name)
+		if err := s.publish(h+textSuffix, text); err != nil {
 			return e, err
 		}
 	}
 	return e, nil
 }
 
-func hashes(f Files) map[string]string {
+func hashes(f settings.Files) map[string]string {
 	all := map[string]string{}
-	for name, text := range f.text {
+	for _, name := range f.Names() {
+		text, _ := f.Text(name)
 		all[name] = hash(text)
 	}
 	return all
 }
 
+// hash names the bytes of a file.
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
 func entryName(number int) string { return fmt.Sprintf("%06d%s", number, entrySuffix) }
 
 // replace puts one file in place of another, durably, if that is still there.
-func (s Store) replace(name string, base, next Files) error {
+func (s Store) replace(name string, base, next settings.Files) error {
 	file := path.Join(s.dir, name)
-	was, had := base.text[name]
-	text, has := next.text[name]
+	was, had := base.Text(name)
+	text, has := next.Text(name)
 	is, err := readText(s.fs, file)
 	switch there := err == nil; {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -175,7 +211,7 @@ func (s Store) replace(name string, base, next Files) error {
 	}
 	swap, ok := s.fs.(exchanger)
 	if !ok {
-		return publish(s.fs, file, text)
+		return settings.Replace(s.fs, s.dir, name, text)
 	}
 	tmp := file + ".tmp"
 	if err := s.write(tmp, text); err != nil {
@@ -267,7 +303,7 @@ func (s Store) Recover() (done bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("settings: %s: %w", s.past(pendingFile), err)
 	}
-	now, err := ReadFiles(s.fs, s.dir)
+	now, err := settings.ReadFiles(s.fs, s.dir)
 	if err != nil {
 		return false, err
 	}
@@ -276,7 +312,7 @@ func (s Store) Recover() (done bool, err error) {
 		return false, err
 	}
 	for _, name := range next.Changed(now) {
-		is, there := now.text[name]
+		is, there := now.Text(name)
 		before, had := p.Before[name]
 		if there != had || there && hash(is) != before {
 			continue // somebody has edited it since, or made it
@@ -305,7 +341,7 @@ func (s Store) numbers() (all []int, err error) {
 func (s Store) Entries() (all []Entry, err error) {
 	numbers, err := s.numbers()
 	if err != nil {
-		return nil, fmt.Errorf("settings: history: %w", err)
+		return nil, fmt.Errorf("history of the settings: %w", err)
 	}
 	for _, n := range numbers {
 		text, err := readText(s.fs, s.past(entryName(n)))
@@ -331,21 +367,13 @@ func (s Store) Last() (e Entry, none bool, err error) {
 }
 
 // Is says whether files are what an entry has left.
-func (e Entry) Is(files Files) bool {
-	if len(files.text) != len(e.Files) || len(files.wrong) > 0 {
-		return false
-	}
-	for name, text := range files.text {
-		if e.Files[name] != hash(text) {
-			return false
-		}
-	}
-	return true
+func (e Entry) Is(files settings.Files) bool {
+	return files.Whole() && maps.Equal(hashes(files), e.Files)
 }
 
 // Files are the files as a change has left them.
-func (s Store) Files(e Entry) (Files, error) {
-	f := Files{map[string]string{}, map[string]error{}}
+func (s Store) Files(e Entry) (settings.Files, error) {
+	f := settings.Files{}
 	for name, h := range e.Files {
 		text, err := readText(s.fs, s.past(h+textSuffix))
 		if err == nil && hash(text) != h {
@@ -354,7 +382,7 @@ func (s Store) Files(e Entry) (Files, error) {
 		if err != nil {
 			return f, fmt.Errorf("settings: %s after change %d: %w", name, e.Number, err)
 		}
-		f.text[name] = text
+		f = f.With(name, text)
 	}
 	return f, nil
 }
@@ -376,7 +404,7 @@ func (s Store) prune() error {
 		if i < len(all)-1 && (len(all)-i > maxEntries || bytes > maxHistory) {
 			for _, e := range all[:i+1] {
 				if err := s.fs.Remove(s.past(entryName(e.Number))); err != nil {
-					return fmt.Errorf("settings: history: %w", err)
+					return fmt.Errorf("history of the settings: %w", err)
 				}
 			}
 			break
@@ -387,7 +415,7 @@ func (s Store) prune() error {
 	}
 	names, err := s.fs.List(path.Join(s.dir, historyDir))
 	if err != nil {
-		return fmt.Errorf("settings: history: %w", err)
+		return fmt.Errorf("history of the settings: %w", err)
 	}
 	for _, name := range names {
 		h, isText := strings.CutSuffix(name, textSuffix)
