@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -17,6 +18,7 @@ type checker struct {
 	file   string
 	places map[string]place // where each key stands
 	found  Problems
+	begins []int // offsets of the lines
 
 	tables map[string]int // how many there are of each array
 	in     string         // the table of an array that we are in, as rule[2]; empty: none
@@ -25,7 +27,7 @@ type checker struct {
 // check returns every key that the value has no place for and every value that
 // does not fit, and where each key stands. Syntax is left to the decoder.
 func check(file string, text []byte, value any) (Problems, map[string]place) {
-	c := &checker{file: file, places: map[string]place{}, tables: map[string]int{}}
+	c := &checker{file: file, begins: lineBegins(text), places: map[string]place{}, tables: map[string]int{}}
 	c.parser.Reset(text)
 	root := reflect.TypeOf(value).Elem()
 	table, in := []string(nil), root // in: the type of the table that we are in; nil: unknown
@@ -219,8 +221,20 @@ func (c *checker) nodePlace(e, n *unstable.Node) place {
 }
 
 func (c *checker) at(r unstable.Range) place {
-	p := c.parser.Shape(unstable.Range{Offset: r.Offset}).Start
-	return place{p.Line, p.Column}
+	offset := int(r.Offset)
+	n := sort.SearchInts(c.begins, offset+1) // lines that begin here or before
+	return place{n, offset - c.begins[n-1] + 1}
+}
+
+// lineBegins are the offsets at which lines begin.
+func lineBegins(text []byte) []int {
+	begins := []int{0}
+	for i, c := range text {
+		if c == '\n' {
+			begins = append(begins, i+1)
+		}
+	}
+	return begins
 }
 
 // dotted is a key as TOML writes it.
