@@ -11,7 +11,7 @@ LINT         := bin/tools/golangci-lint-$(LINT_VERSION)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 .DEFAULT_GOAL := build
-.PHONY: run test powercut kill lint bench bench-store bench-queue bench-router bench-enqueuer build install completions docs clean
+.PHONY: run test powercut kill submitted lint bench bench-store bench-queue bench-router bench-enqueuer build install install-sendmail completions docs clean
 
 build: ## both programs into bin/
 	$(GO) build -trimpath -o bin/ ./cmd/...
@@ -51,6 +51,11 @@ powercut: ## CUTS power cuts on real file systems
 kill: ## ROUNDS times SIGKILL under load
 	cd pkg/endtoend/powercut && $(GO) test -run 'TestKill' -count=1 -timeout 0 -args -rounds $(ROUNDS)
 
+FILES ?= 30000
+
+submitted: ## FILES files in Submitted/ at once, and SIGKILL among them
+	CGQ_TEST_FILES=$(FILES) $(GO) test ./pkg/endtoend -run 'TestStories/submitted$$' -count=1 -timeout 30m -v
+
 lint: $(LINT) ## gofmt and the linters of .golangci.yml
 	$(LINT) run ./...
 
@@ -87,6 +92,14 @@ install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash)
 	install -D -m 644 completions/cgq.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cgq
 	install -D -m 644 completions/cgq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cgq.fish
 
+# What has the name already, such as another mail server's, stays: it is taken away by hand.
+install-sendmail: ## the names by which programs know a mail server, under $(DESTDIR)/usr
+	install -d $(DESTDIR)/usr/sbin $(DESTDIR)/usr/lib $(DESTDIR)/usr/bin
+	ln -s $(PREFIX)/bin/cgq $(DESTDIR)/usr/sbin/sendmail
+	ln -s ../sbin/sendmail $(DESTDIR)/usr/lib/sendmail
+	ln -s $(PREFIX)/bin/cgq $(DESTDIR)/usr/bin/mailq
+	ln -s $(PREFIX)/bin/cgq $(DESTDIR)/usr/bin/newaliases
+
 completions: build ## completions/ for bash, zsh, fish and PowerShell
 	mkdir -p completions
 	bin/cgq completion bash > completions/cgq.bash
@@ -94,10 +107,11 @@ completions: build ## completions/ for bash, zsh, fish and PowerShell
 	bin/cgq completion fish > completions/cgq.fish
 	bin/cgq completion powershell > completions/cgq.ps1
 
-docs: completions ## what is made from the programs: completions/, docs/commands/, docs/settings.md and the manual page
+docs: completions ## what is made from the programs: completions/, docs/commands/, docs/settings.md, the manual page and docs/openapi.yaml
 	mkdir -p docs/commands
 	bin/cgq gen-docs docs/commands
 	bin/cgqd gen-docs docs
+	bin/cgqd gen-openapi > docs/openapi.yaml
 
 clean: ## what was built; ./var stays
 	rm -rf bin

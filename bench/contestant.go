@@ -36,6 +36,7 @@ type place struct {
 	port  int    // of 127.0.0.1, where it listens
 	next  int    // port of the next hop
 	relay bool   // the next hop is there; if not, what is accepted stays in the queue
+	local bool   // mail comes from programs of the machine
 }
 
 // A server is a contestant that runs.
@@ -62,6 +63,17 @@ func launch(ctx context.Context, in place, cmd *exec.Cmd) (*server, error) {
 		return nil, fmt.Errorf("%w%s", err, s.lastWords())
 	}
 	return s, nil
+}
+
+// end stops the server; to an error it adds what that has printed.
+func (s *server) end(err error) error {
+	if e := s.Stop(); err == nil {
+		err = e
+	}
+	if err != nil {
+		err = fmt.Errorf("%w%s", err, s.lastWords())
+	}
+	return err
 }
 
 // lastWords is the end of what the server has printed, to be put behind an error.
@@ -139,12 +151,23 @@ func (cgqd) about() about {
 	return about{"cgqd", rig.OwnVersion(), []string{how}}
 }
 
-func (c cgqd) start(ctx context.Context, in place) (*server, error) {
-	base := filepath.Join(in.dir, "base")
+// configure implements mailer.
+func (c cgqd) configure(ctx context.Context, in place) error {
+	base := c.base(in)
 	init := exec.CommandContext(ctx, c.daemon, "init", "--base", base, "--domain", "bench.test",
 		"--smtp", rig.Address(in.port), "--relay", rig.Address(in.next))
 	if out, err := init.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("cgqd init: %w: %s", rig.Cause(ctx, err), bytes.TrimSpace(out))
+		return fmt.Errorf("cgqd init: %w: %s", rig.Cause(ctx, err), bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func (c cgqd) start(ctx context.Context, in place) (*server, error) {
+	base := c.base(in)
+	if _, err := os.Stat(base); err != nil {
+		if err := c.configure(ctx, in); err != nil {
+			return nil, err
+		}
 	}
 	s, err := launch(ctx, in, exec.Command(c.daemon, "--base", base))
 	if err != nil {

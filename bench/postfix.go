@@ -68,6 +68,9 @@ var postfixSettings = []string{
 // less than any other way not to deliver.
 const postfixHold = "smtpd_client_restrictions = static:HOLD"
 
+// postfixHoldLocal does that with mail of programs, which no smtpd sees.
+const postfixHoldLocal = "header_checks = static:HOLD"
+
 // postfixServices is master.cf without what no message of ours touches; nothing in a chroot.
 const postfixServices = `
 127.0.0.1:%d inet n - n - - smtpd
@@ -95,17 +98,31 @@ postlog    unix-dgram n - n - 1 postlogd
 
 func (p postfix) about() about {
 	return about{"postfix", p.version, append(postfixSettings[:len(postfixSettings):len(postfixSettings)],
-		"relayhost = [127.0.0.1]:the sink; to measure acceptance instead: "+postfixHold)}
+		"relayhost = [127.0.0.1]:the sink; to measure acceptance instead: "+postfixHold+"; of mail of programs: "+postfixHoldLocal)}
 }
 
-func (p postfix) start(ctx context.Context, in place) (*server, error) {
-	conf, queue := filepath.Join(in.dir, "conf"), filepath.Join(in.dir, "queue")
-	if err := p.configure(in, conf, queue); err != nil {
-		return nil, err
+func (postfix) conf(in place) string  { return filepath.Join(in.dir, "conf") }
+func (postfix) queue(in place) string { return filepath.Join(in.dir, "queue") }
+
+// configure implements mailer.
+func (p postfix) configure(ctx context.Context, in place) error {
+	conf := p.conf(in)
+	if err := p.write(in, conf, p.queue(in)); err != nil {
+		return err
 	}
 	// check makes the directories of the queue.
 	if out, err := exec.CommandContext(ctx, "postfix", "-c", conf, "check").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("postfix check: %w: %s", rig.Cause(ctx, err), bytes.TrimSpace(out))
+		return fmt.Errorf("postfix check: %w: %s", rig.Cause(ctx, err), bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func (p postfix) start(ctx context.Context, in place) (*server, error) {
+	conf, queue := p.conf(in), p.queue(in)
+	if _, err := os.Stat(conf); err != nil {
+		if err := p.configure(ctx, in); err != nil {
+			return nil, err
+		}
 	}
 	s, err := launch(ctx, in, exec.Command(p.master, "-c", conf, "-d"))
 	if err != nil {
@@ -115,7 +132,7 @@ func (p postfix) start(ctx context.Context, in place) (*server, error) {
 	return s, nil
 }
 
-func (p postfix) configure(in place, conf, queue string) error {
+func (p postfix) write(in place, conf, queue string) error {
 	owner, err := user.Lookup("postfix")
 	if err != nil {
 		return err
@@ -139,9 +156,12 @@ func (p postfix) configure(in place, conf, queue string) error {
 		"maillog_file = " + filepath.Join(in.dir, "mail.log"),
 		"maillog_file_prefixes = " + in.dir,
 	}, postfixSettings...)
-	if in.relay {
+	switch {
+	case in.relay:
 		lines = append(lines, fmt.Sprintf("relayhost = [127.0.0.1]:%d", in.next))
-	} else {
+	case in.local:
+		lines = append(lines, postfixHoldLocal)
+	default:
 		lines = append(lines, postfixHold)
 	}
 	main := strings.Join(lines, "\n") + "\n"
@@ -155,18 +175,22 @@ func (p postfix) configure(in place, conf, queue string) error {
 // countFiles counts the messages in a Postfix queue directory.
 func countFiles(queue string) (n int, err error) {
 	for _, dir := range []string{"maildrop", "incoming", "active", "deferred", "hold", "corrupt"} {
-		err := filepath.WalkDir(filepath.Join(queue, dir), func(_ string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // it has gone on while we looked
-			}
-			if err == nil && d.Type().IsRegular() {
-				n++
-			}
-			return err
-		})
-		if err != nil {
+		if err := walkFiles(filepath.Join(queue, dir), func() { n++ }); err != nil {
 			return 0, err
 		}
 	}
 	return n, nil
+}
+
+// walkFiles calls found for each file in a directory, and below it.
+func walkFiles(dir string, found func()) error {
+	return filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it has gone on while we looked
+		}
+		if err == nil && d.Type().IsRegular() {
+			found()
+		}
+		return err
+	})
 }

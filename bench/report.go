@@ -39,12 +39,13 @@ type row struct {
 
 // A sample is one measurement.
 type sample struct {
+	Messages   int     `json:"messages"`
 	Seconds    float64 `json:"seconds"`
 	CPU        float64 `json:"cpu_seconds"`         // of the server, until it was at rest again
 	CPUClocked float64 `json:"cpu_seconds_clocked"` // of these, while the clock ran
 }
 
-func (s sample) rate(messages int) float64 { return float64(messages) / s.Seconds }
+func (s sample) rate() float64 { return float64(s.Messages) / s.Seconds }
 
 // add files s under its workload and server.
 func (r *report) add(w workload, server string, s sample) {
@@ -70,8 +71,8 @@ func (r *report) conclude() {
 			o := &t.Rows[i]
 			var rates, cpu []float64
 			for _, s := range o.Samples {
-				rates = append(rates, s.rate(r.Load.Messages))
-				cpu = append(cpu, s.CPU*1000/float64(r.Load.Messages))
+				rates = append(rates, s.rate())
+				cpu = append(cpu, s.CPU*1000/float64(s.Messages))
 			}
 			o.Rate, o.CPU = rig.Median(rates), rig.Median(cpu)
 			switch o.Server {
@@ -111,7 +112,7 @@ func (r *report) tables(w io.Writer) {
 		fmt.Fprintln(tw, "server\tmessages/s\tof floor\tof postfix\tCPU s/1000\teach round\t")
 		for _, o := range t.Rows {
 			fmt.Fprintf(tw, "%s\t%.0f\t%s\t%s\t%.2f\t%s\t\n", o.Server, o.Rate,
-				times(o.OfFloor), times(o.OfPostfix), o.CPU, o.eachRound(r.Load.Messages))
+				times(o.OfFloor), times(o.OfPostfix), o.CPU, o.eachRound())
 		}
 		tw.Flush()
 	}
@@ -125,10 +126,10 @@ func times(ratio float64) string {
 	return fmt.Sprintf("%.2f", ratio)
 }
 
-func (o row) eachRound(messages int) string {
+func (o row) eachRound() string {
 	var all []string
 	for _, s := range o.Samples {
-		all = append(all, fmt.Sprintf("%.0f", s.rate(messages)))
+		all = append(all, fmt.Sprintf("%.0f", s.rate()))
 	}
 	return strings.Join(all, " ")
 }

@@ -14,10 +14,10 @@ import (
 func twoRounds() *report {
 	r := &report{Load: load{Messages: 1000, Sessions: 20, Bytes: 4096}}
 	for _, k := range []float64{1, 3} {
-		r.add(workloads[0], "floor", sample{Seconds: 0.1 * k, CPU: 0.05})
-		r.add(workloads[0], "cgqd", sample{Seconds: 0.2 * k, CPU: 0.1 * k})
-		r.add(workloads[0], "postfix", sample{Seconds: 1 * k, CPU: 1.5})
-		r.add(workloads[3], "cgqd", sample{Seconds: 0.5 * k, CPU: 0.2})
+		r.add(workloads[0], "floor", sample{Messages: r.Load.Messages, Seconds: 0.1 * k, CPU: 0.05})
+		r.add(workloads[0], "cgqd", sample{Messages: r.Load.Messages, Seconds: 0.2 * k, CPU: 0.1 * k})
+		r.add(workloads[0], "postfix", sample{Messages: r.Load.Messages, Seconds: 1 * k, CPU: 1.5})
+		r.add(workloads[3], "cgqd", sample{Messages: r.Load.Messages, Seconds: 0.5 * k, CPU: 0.2})
 	}
 	r.conclude()
 	return r

@@ -41,6 +41,7 @@ func (b *bench) fill(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(b.daemon.Set(b.base, "smtp", "retry", schedule),
+		b.daemon.Set(b.base, "queue", "send_warnings_after", "[]"), // the stock is old
 		b.daemon.Set(b.base, "smtp", "channels", strconv.Itoa(b.channels)),
 		// Who measures has chosen the place.
 		b.daemon.Set(b.base, "queue", "allow_any_file_system", "true"))

@@ -3,7 +3,7 @@
 // beside the target that was set for it. What is measured, how, and how to read the
 // figures is in bench/README.md.
 //
-//	queue [-messages 1000000] [-queues 10000] [-rounds 3] [-only memory,lists,acts,clients]
+//	queue [-messages 1000000] [-queues 10000] [-rounds 3] [-only memory,lists,face,acts,clients]
 //
 // It ends only processes that it started, and leaves nothing behind but the JSON file.
 package main
@@ -39,6 +39,7 @@ type measurement func(ctx context.Context, t *rig.Table) error
 var parts = []part{
 	{"memory", memory}, // first: it needs the Queue for itself
 	{"lists", lists},
+	{"face", face},
 	{"acts", acts},
 	{"clients", clients},
 }

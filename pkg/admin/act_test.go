@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -208,7 +209,7 @@ func TestExplainAndShape(t *testing.T) {
 	h, until := filled(t)
 	e, err := control.QueueExplain.Do(t.Context(), h.client, control.QueueName{Module: "smtp", Queue: "DELAYED.example"})
 	if err != nil || e.Recipients != 3 || e.Attempts != 3 || len(e.Reasons) != 2 || !e.NextAttempt.Equal(until) || !e.Schedule[0].Equal(until) ||
-		e.Errors[0] != (control.ErrorRow{Text: "connection refused", Count: 3}) {
+		e.Errors[0] != (control.ErrorRow{Text: "connection refused", Count: 3, Class: "connection"}) {
 		t.Errorf("explained %+v, %v", e, err)
 	}
 	kinds := []string{e.Reasons[0].Kind, e.Reasons[1].Kind}
@@ -227,6 +228,8 @@ func TestExplainAndShape(t *testing.T) {
 	_, err = control.QueueExplain.Do(t.Context(), h.client, control.QueueName{Module: "SMTP", Queue: "~("})
 	refused(t, "explain of no queue", err, control.KindNoSuchQueue)
 	for by, want := range map[string]string{"": "delayed.example 3, slow.example 2, here.example 1, ready.example 1,  7",
+		"error":  "- 3, connection refused connection 3, 450 4.2.0 later\r\n\x1b[31m system 1,  7",
+		"class":  "- 3, connection 3, system 1,  7",
 		"module": "SMTP 6, LOCAL 1,  7", "sender": "sender@a.example 7,  7", "source": "SMTP 7,  7"} {
 		var got []string
 		for _, r := range all(t, control.QueueShape.Do(t.Context(), h.client, control.ShapeQuery{By: by})) {
@@ -237,7 +240,7 @@ func TestExplainAndShape(t *testing.T) {
 			if n != r.Total || len(r.Ages) != len(control.ShapeAges())+1 {
 				t.Errorf("row %+v", r)
 			}
-			got = append(got, fmt.Sprint(r.Name, " ", r.Total))
+			got = append(got, strings.TrimSuffix(r.Name+" "+r.Class, " ")+" "+strconv.Itoa(r.Total))
 		}
 		if strings.Join(got, ", ") != want {
 			t.Errorf("by %q: %s, want %s", by, strings.Join(got, ", "), want)

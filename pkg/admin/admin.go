@@ -1,5 +1,6 @@
 // Package admin serves the requests of the control protocol on the kernel, the
-// directory, the log and the statistics. It keeps nothing of its own.
+// directory, the log and the statistics. It keeps nothing of its own, but for a minute the
+// number of refusals.
 package admin
 
 import (
@@ -25,6 +26,7 @@ type Server struct {
 	Kernel    *kernel.Kernel
 	Directory *directory.Directory
 	Log       *serverlog.Log
+	Logs      Logs
 	Audit     *slog.Logger // tag AUDIT: a record an act
 	Stats     *stats.Set
 	Open      func(mail.ID) (io.ReadSeekCloser, error) // the text of a message
@@ -43,11 +45,15 @@ type Server struct {
 	Health    func() Health
 	Rules     Rules
 	Settings  Settings
+	Class     func(text string) string // why what has this error waits, in a word
+	Access    Access
+
+	refusals refusals
 }
 
 // Mux returns what serves all requests; faults go to log.
 func (s *Server) Mux(log *slog.Logger) *control.Mux {
-	m := &control.Mux{Log: log}
+	m := &control.Mux{Log: log, Grant: s.Access.Rights, Refused: s.refused}
 	control.HandleRows(m, control.QueueList, s.queueList)
 	control.Handle(m, control.QueueShow, s.queueShow)
 	control.HandleRows(m, control.QueueShape, s.queueShape)
@@ -73,7 +79,11 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.Handle(m, control.RulesTest, s.rulesTest)
 	control.Handle(m, control.RulesImport, s.rulesImport)
 	s.settingsMux(m)
-	control.HandleLasting(m, control.LogTail, s.logTail)
+	control.HandleLasting(m, control.LogTail, tail(s.Log))
+	control.HandleLasting(m, control.LogEmails, tail(s.Logs.EMails))
+	control.HandleLasting(m, control.LogAudit, tail(s.Logs.Audit))
+	control.HandleRows(m, control.LogLevels, s.logLevels)
+	control.Handle(m, control.LogLevelSet, s.logLevelSet)
 	control.Handle(m, control.AccountCreate, s.accountCreate)
 	control.HandleRows(m, control.AccountList, s.accountList)
 	control.Handle(m, control.AccountDelete, s.accountDelete)
@@ -82,6 +92,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.HandleRows(m, control.Listeners, s.listeners)
 	control.HandleRows(m, control.Check, s.check)
 	control.Handle(m, control.Ping, s.ping)
+	control.Handle(m, control.Whoami, s.whoami)
 	return m
 }
 

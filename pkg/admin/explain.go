@@ -20,7 +20,7 @@ import (
 	"cgq/pkg/selection"
 )
 
-// names are what queue/shape counts by.
+// names are what queue/shape counts by, beside the class of the error.
 var names = map[string]func(selection.Subject) string{
 	"domain": func(s selection.Subject) string { return s.Recipient().Domain },
 	"sender": func(s selection.Subject) string { return s.Sender().String() },
@@ -37,6 +37,9 @@ func (s *Server) queueShape(_ context.Context, _ control.Actor, in control.Shape
 			return
 		}
 		name := names[cmp.Or(in.By, "domain")]
+		if in.By == "class" {
+			name = func(who selection.Subject) string { return s.class(who.Error()) }
+		}
 		if name == nil {
 			yield(control.ShapeRow{}, control.Errorf(control.KindBadRequest, strings.Join(control.ShapeBy(), ", "), "nothing can be counted by %q", in.By))
 			return
@@ -57,7 +60,11 @@ func (s *Server) queueShape(_ context.Context, _ control.Actor, in control.Shape
 			for age, n := range shape.Ages {
 				all.Ages[age] += n
 			}
-			if (limit == 0 || i < limit) && !yield(control.ShapeRow{Name: cmp.Or(shape.Name, "-"), Total: shape.Total, Ages: shape.Ages}, nil) {
+			row := control.ShapeRow{Name: cmp.Or(shape.Name, "-"), Total: shape.Total, Ages: shape.Ages}
+			if in.By == "error" {
+				row.Class = s.class(shape.Name)
+			}
+			if (limit == 0 || i < limit) && !yield(row, nil) {
 				return
 			}
 		}
@@ -68,6 +75,14 @@ func (s *Server) queueShape(_ context.Context, _ control.Actor, in control.Shape
 			yield(control.ShapeRow{}, err)
 		}
 	}
+}
+
+// class is that of an error; empty: there is none.
+func (s *Server) class(text string) string {
+	if text == "" {
+		return ""
+	}
+	return s.Class(text)
 }
 
 // errorsShown is how many errors an explanation lists.
@@ -83,7 +98,7 @@ func (s *Server) queueExplain(_ context.Context, _ control.Actor, in control.Que
 		Expires: e.Expires, Reasons: reasons(&e), Attempts: e.Attempts, LastError: e.LastError.String(), LastTried: e.Delay.At,
 		LastHost: e.LastError.MTA, NextAttempt: e.Next, Schedule: e.Schedule, Errors: []control.ErrorRow{}}
 	for text, n := range e.Errors {
-		out.Errors = append(out.Errors, control.ErrorRow{Text: text, Count: n})
+		out.Errors = append(out.Errors, control.ErrorRow{Text: text, Count: n, Class: s.class(text)})
 	}
 	slices.SortFunc(out.Errors, func(a, b control.ErrorRow) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Text, b.Text))

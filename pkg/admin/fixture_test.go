@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cgq/pkg/admin"
+	"cgq/pkg/bounce"
 	"cgq/pkg/control"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
@@ -39,7 +40,9 @@ type house struct {
 	base     string
 	spool    *spool.Spool
 	kernel   *kernel.Kernel
+	fsys     disk.FS
 	log      *serverlog.Log
+	emails   *serverlog.Log
 	stats    stats.Set
 	state    string
 	replaced string // Rules that were put live
@@ -129,10 +132,15 @@ func empty(t *testing.T) (*house, disk.FS) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { fsys.Close() })
+	h.fsys = fsys
 	if h.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: serverlog.All}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.log.Close() })
+	if h.emails, err = serverlog.Open(fsys, "SystemLogs/EMails", serverlog.Options{Level: serverlog.All}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.emails.Close() })
 	small := spool.Options{Journal: journal.Options{SegmentSize: 256 << 10, Segments: 4}}
 	if h.spool, _, err = spool.Open(crashdisk.New(-1), "Queue", small, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
@@ -148,12 +156,20 @@ func empty(t *testing.T) (*house, disk.FS) {
 // begin serves what a daemon does.
 func (h *house) begin(t *testing.T, fsys disk.FS) {
 	t.Helper()
-	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
+	h.fsys = fsys
+	h.serve(t, h.face(t).Mux(h.log.Logger("ADMIN")))
+}
+
+// face is what answers the requests.
+func (h *house) face(t *testing.T) *admin.Server {
+	t.Helper()
+	return &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(h.fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Facts: h.spool.Facts, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
-		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),
+		Class: func(text string) string { return string(bounce.Default().ClassOf(text)) },
+		Logs:  admin.Logs{EMails: h.emails, Audit: h.log}, Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),
+		Settings:  shelf(t, "").face(t),
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
-	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
 }
 
 func (h *house) serve(t *testing.T, m *control.Mux) {

@@ -5,38 +5,13 @@ import (
 	"errors"
 	"iter"
 	"slices"
-	"strconv"
 	"strings"
 
 	"cgq/pkg/control"
 	"cgq/pkg/directory"
 	"cgq/pkg/mail"
-	"cgq/pkg/serverlog"
 	"cgq/pkg/stats"
 )
-
-func (s *Server) logTail(ctx context.Context, _ control.Actor, in control.LogQuery) iter.Seq2[control.LogLine, error] {
-	return func(yield func(control.LogLine, error) bool) {
-		q := serverlog.Query{Last: in.Lines, Follow: in.Follow, ID: uint64(in.Message)}
-		for _, tag := range in.Tags {
-			q.Components = append(q.Components, strings.ToUpper(tag))
-		}
-		if in.Level != nil {
-			level, _ := serverlog.ParseLevel(strconv.Itoa(*in.Level)) // its range is checked
-			q.Level = level
-		}
-		for l, err := range s.Log.Tail(ctx, q) {
-			if err != nil {
-				yield(control.LogLine{}, err)
-				return
-			}
-			row := control.LogLine{Time: l.Time, Level: serverlog.LevelDigit(l.Level), Tag: l.Component(), ID: mail.ID(l.ID), Line: l.String()}
-			if !yield(row, nil) {
-				return
-			}
-		}
-	}
-}
 
 // account reads the address of an Account in a request.
 func (s *Server) account(address string) (mail.Address, error) {
@@ -54,7 +29,7 @@ func (s *Server) account(address string) (mail.Address, error) {
 	return a, nil
 }
 
-func (s *Server) accountCreate(_ context.Context, _ control.Actor, in control.Account) (control.Account, error) {
+func (s *Server) accountCreate(ctx context.Context, who control.Actor, in control.Account) (control.Account, error) {
 	a, err := s.account(in.Address)
 	if err != nil {
 		return control.Account{}, err
@@ -63,6 +38,7 @@ func (s *Server) accountCreate(_ context.Context, _ control.Actor, in control.Ac
 	if err != nil {
 		return control.Account{}, accountError(err, a)
 	}
+	s.note(ctx, who, "account "+made.String()+" created by "+who.Name)
 	return control.Account{Address: made.String()}, nil
 }
 
@@ -100,7 +76,7 @@ func (s *Server) accountList(_ context.Context, _ control.Actor, in control.Acco
 }
 
 // accountDelete counts Accounts and the messages in them.
-func (s *Server) accountDelete(_ context.Context, _ control.Actor, in control.AccountAct) (control.Outcome, error) {
+func (s *Server) accountDelete(ctx context.Context, who control.Actor, in control.AccountAct) (control.Outcome, error) {
 	a, err := s.account(in.Address)
 	if err != nil {
 		return control.Outcome{}, err
@@ -117,6 +93,7 @@ func (s *Server) accountDelete(_ context.Context, _ control.Actor, in control.Ac
 	if err := s.Directory.Delete(a, stored > 0); err != nil {
 		return control.Outcome{}, accountError(err, a)
 	}
+	s.note(ctx, who, "account "+a.String()+" deleted by "+who.Name, "messages", stored)
 	return out, nil
 }
 
@@ -125,7 +102,7 @@ func (s *Server) stat(_ context.Context, _ control.Actor, in control.StatQuery) 
 		all := s.Stats.All()
 		if len(in.Names) == 0 {
 			for _, e := range all {
-				if !yield(control.Element{Name: e.Name, Value: e.Value}, nil) {
+				if !yield(element(e), nil) {
 					return
 				}
 			}
@@ -137,11 +114,15 @@ func (s *Server) stat(_ context.Context, _ control.Actor, in control.StatQuery) 
 				yield(control.Element{}, control.Errorf(control.KindNoSuchElement, "cgq stat shows all", "no element %q", name))
 				return
 			}
-			if !yield(control.Element{Name: all[i].Name, Value: all[i].Value}, nil) {
+			if !yield(element(all[i]), nil) {
 				return
 			}
 		}
 	}
+}
+
+func element(e stats.Element) control.Element {
+	return control.Element{Name: e.Name, Value: e.Value, Kind: e.Kind.String(), Doc: e.Doc}
 }
 
 func (s *Server) listeners(context.Context, control.Actor, control.Nothing) iter.Seq2[control.Listener, error] {

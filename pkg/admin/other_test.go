@@ -37,14 +37,16 @@ func TestListeners(t *testing.T) {
 
 func TestStat(t *testing.T) {
 	h := newHouse(t)
-	h.stats.Counter("numB").Add(2)
+	h.stats.Counter("smtpInputTotal").Add(2)
 	h.stats.Gauge("numA", func() int64 { return -1 })
+	a := control.Element{Name: "numA", Value: -1, Kind: "level"}
+	b := control.Element{Name: "smtpInputTotal", Value: 2, Kind: "total", Doc: "SMTP sessions that others have opened"}
 	for _, tt := range []struct {
 		names []string
 		want  []control.Element
 	}{
-		{nil, []control.Element{{Name: "numA", Value: -1}, {Name: "numB", Value: 2}}},
-		{[]string{"numB", "numA", "numB"}, []control.Element{{Name: "numB", Value: 2}, {Name: "numA", Value: -1}, {Name: "numB", Value: 2}}},
+		{nil, []control.Element{a, b}},
+		{[]string{"smtpInputTotal", "numA", "smtpInputTotal"}, []control.Element{b, a, b}},
 	} {
 		if got := all(t, control.Stat.Do(t.Context(), h.client, control.StatQuery{Names: tt.names})); !slices.Equal(got, tt.want) {
 			t.Errorf("Stat of %q = %+v, want %+v", tt.names, got, tt.want)
@@ -159,6 +161,9 @@ func TestLogTail(t *testing.T) {
 		want  string
 	}{
 		{control.LogQuery{Lines: 100}, "one two three four forged"},
+		{control.LogQuery{Lines: -1}, "one two three four forged"},
+		{control.LogQuery{Lines: -1, Since: time.Now().Add(time.Hour)}, ""},
+		{control.LogQuery{Lines: 2, Since: time.Now().Add(-time.Hour)}, "four forged"},
 		{control.LogQuery{Lines: 2}, "four forged"},
 		{control.LogQuery{Lines: 0}, ""},
 		{control.LogQuery{Lines: 100, Tags: []string{"queue"}}, "one four"},
@@ -180,7 +185,7 @@ func TestLogTail(t *testing.T) {
 	if l := rows[0]; l.Tag != "QUEUE" || l.Level != 2 || l.ID != 4711 || !strings.HasSuffix(l.Line, " 2 QUEUE([4711]) one") || time.Since(l.Time) > time.Hour {
 		t.Errorf("the first line is %+v", l)
 	}
-	for _, q := range []control.LogQuery{{Lines: -1}, {Lines: control.MaxLogLines + 1}, {Lines: 1, Level: level(6)}, {Lines: 1, Level: level(-1)}} {
+	for _, q := range []control.LogQuery{{Lines: -2}, {Lines: control.MaxLogLines + 1}, {Lines: 1, Level: level(6)}, {Lines: 1, Level: level(-1)}} {
 		refused(t, "tail", failure(control.LogTail.Do(t.Context(), h.client, q)), control.KindBadRequest)
 	}
 }

@@ -58,11 +58,16 @@ func (l LiveSettings) rows() (all []control.SettingRow) {
 		for _, k := range standard.Keys(l.Sections[i].Value) {
 			key := standard.Name + "." + k.Key
 			all = append(all, control.SettingRow{Key: key, Value: k.Veil(), Default: k.Default, Changed: k.Changed,
-				Restart: slices.Contains(l.Later, key), Type: k.Type, Unit: k.Unit, Range: k.Range, Values: k.Values, Chapter: k.Chapter,
+				Restart: l.waits(key), Type: k.Type, Unit: k.Unit, Range: k.Range, Values: k.Values, Chapter: k.Chapter,
 				File: file, Version: version, Doc: k.Doc})
 		}
 	}
 	return all
+}
+
+// waits says whether a key, or the table that it is in, takes effect at the next start.
+func (l LiveSettings) waits(key string) bool {
+	return slices.ContainsFunc(l.Later, func(later string) bool { return key == later || strings.HasPrefix(key, later+".") })
 }
 
 func (s *Server) settingsList(_ context.Context, _ control.Actor, in control.SettingsQuery) iter.Seq2[control.SettingRow, error] {
@@ -222,6 +227,7 @@ func hasVersion(name, text string, there bool, version string) error {
 
 // changeSettings has a change done, and puts it on record.
 func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.SettingsChanged, error) {
+	o.Edit = guarded(o.Who, o.Edit)
 	out, err := s.Settings.Change(ctx, o)
 	if err != nil || out.Number == 0 {
 		return out, err
@@ -235,6 +241,21 @@ func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.S
 		s.Audit.InfoContext(ctx, fmt.Sprintf("setting %s: %s -> %s", c.Key, c.Before, c.After), "change", out.Number, "by", o.Who.Name)
 	}
 	return out, nil
+}
+
+// accessFile says who may do what.
+const accessFile = "access.toml"
+
+// guarded lets nobody give rights who has not all of them: he would give himself the rest.
+func guarded(who control.Actor, edit func(settings.Files) (settings.Files, error)) func(settings.Files) (settings.Files, error) {
+	return func(files settings.Files) (settings.Files, error) {
+		next, err := edit(files)
+		all := !slices.ContainsFunc(control.Rights(), func(r control.Right) bool { return !who.Has(r) })
+		if err == nil && !all && slices.Contains(next.Changed(files), accessFile) {
+			err = control.Errorf(control.KindNoRight, "nothing was changed", "who changes Settings/%s has to have all rights; user %s has not", accessFile, who.Name)
+		}
+		return next, err
+	}
 }
 
 // fileName is the file that is meant by queue, queue.toml or router.txt.

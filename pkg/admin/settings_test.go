@@ -37,16 +37,29 @@ func (b *box) Validate() error {
 // cupboard is a daemon as far as settings go.
 type cupboard struct {
 	*house
-	fs    *crashdisk.Tree
-	live  *box
-	files settings.Files
+	fs     *crashdisk.Tree
+	live   *box
+	files  settings.Files
+	store  history.Store
+	rights []control.Right
 }
 
 func newCupboard(t *testing.T, text string) *cupboard {
 	t.Helper()
 	h, _ := empty(t)
-	c := &cupboard{house: h, fs: crashdisk.NewTree(-1)}
-	store := history.New(c.fs, "S")
+	c := shelf(t, text)
+	c.house = h
+	s := &admin.Server{Log: h.log, Audit: h.log.Logger("AUDIT"), Settings: c.face(t),
+		Access: admin.Access{Rights: func(control.Actor) []control.Right { return c.rights }}}
+	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
+	return c
+}
+
+// shelf is a cupboard that serves nobody.
+func shelf(t *testing.T, text string) *cupboard {
+	t.Helper()
+	c := &cupboard{fs: crashdisk.NewTree(-1), rights: control.Rights()}
+	c.store = history.New(c.fs, "S")
 	if err := c.fs.Mkdir("S"); err != nil {
 		t.Fatal(err)
 	}
@@ -54,16 +67,20 @@ func newCupboard(t *testing.T, text string) *cupboard {
 		t.Fatal(err)
 	}
 	c.load(t)
-	if _, err := store.Note(c.files, history.Entry{How: "by hand"}); err != nil {
+	if _, err := c.store.Note(c.files, history.Entry{How: "by hand"}); err != nil {
 		t.Fatal(err)
 	}
-	s := &admin.Server{Log: h.log, Audit: h.log.Logger("AUDIT"), Settings: admin.Settings{
+	return c
+}
+
+func (c *cupboard) face(t *testing.T) admin.Settings {
+	return admin.Settings{
 		Live: func() admin.LiveSettings {
 			return admin.LiveSettings{Standard: []settings.Section{{Name: "box", Value: &box{Size: 5}}},
 				Sections: []settings.Section{{Name: "box", Value: c.live}}, Files: c.files, Later: []string{"box.words"}}
 		},
 		Files: func() (settings.Files, error) { return settings.ReadFiles(c.fs, "S") },
-		Past:  func(use func(history.Store) error) error { return use(store) },
+		Past:  func(use func(history.Store) error) error { return use(c.store) },
 		Change: func(_ context.Context, o admin.SettingsOrder) (out control.SettingsChanged, err error) {
 			next, err := o.Edit(c.files)
 			if err != nil {
@@ -81,13 +98,11 @@ func newCupboard(t *testing.T, text string) *cupboard {
 			if o.DryRun {
 				return out, nil
 			}
-			e, err := store.Commit(c.files, next, history.Entry{By: o.Who.Name, How: o.How, Why: o.Why})
+			e, err := c.store.Commit(c.files, next, history.Entry{By: o.Who.Name, How: o.How, Why: o.Why})
 			out.Number, out.Files = e.Number, next.Changed(c.files)
 			c.load(t)
 			return out, err
-		}}}
-	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
-	return c
+		}}
 }
 
 func (c *cupboard) load(t *testing.T) {
@@ -260,5 +275,33 @@ func TestSettingsFilesAndHistory(t *testing.T) {
 	}
 	if _, err := control.SettingsRollback.Do(ctx, c.client, control.SettingsReturn{}); kind(err) != control.KindBadRequest {
 		t.Errorf("%v", err)
+	}
+}
+
+// Who has the right settings gives nobody rights with it.
+func TestRightsAreGivenByWhoHasAll(t *testing.T) {
+	c := newCupboard(t, boxText)
+	if err := settings.Replace(c.fs, "S", "access.toml", "# nobody\n"); err != nil {
+		t.Fatal(err)
+	}
+	c.load(t)
+	file, err := control.SettingsFile.Do(t.Context(), c.client, control.SettingsFileName{Name: "access"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Text = "# me\n"
+	c.rights = []control.Right{control.Settings, control.Monitor}
+	if _, err := control.SettingsReplace.Do(t.Context(), c.client, file); kind(err) != control.KindNoRight {
+		t.Errorf("with the right settings: %v", err)
+	}
+	if _, err := control.SettingsRollback.Do(t.Context(), c.client, control.SettingsReturn{Number: 1}); kind(err) != control.KindNoRight {
+		t.Errorf("rolled back with the right settings: %v", err)
+	}
+	if text, _ := c.files.Text("access.toml"); text != "# nobody\n" {
+		t.Errorf("it is %q", text)
+	}
+	c.rights = control.Rights()
+	if out, err := control.SettingsReplace.Do(t.Context(), c.client, file); err != nil || out.Number == 0 {
+		t.Errorf("with all rights: %+v, %v", out, err)
 	}
 }

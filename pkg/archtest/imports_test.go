@@ -108,7 +108,7 @@ func checkComposition(h *house) (problems []string) {
 }
 
 // purePackages are values and functions: what they do depends on their arguments.
-var purePackages = []string{"mail", "header", "fact", "selection", "queue", "rules", "dsn"}
+var purePackages = []string{"mail", "header", "fact", "selection", "queue", "rules", "dsn", "bounce"}
 
 var (
 	pureNet   = []string{"net/mail", "net/netip", "net/textproto", "net/url"}

@@ -218,7 +218,7 @@ func TestExplanationOfWhatDoesNotWait(t *testing.T) {
 
 // The fields of a line are those of the ages that the daemon counts.
 func TestTheShapeHasAllAges(t *testing.T) {
-	head := shapeTable("domain").columns[2:]
+	head := shapeTable("domain").columns[3:]
 	ages := control.ShapeAges()
 	if len(head) != len(ages)+1 {
 		t.Fatalf("%d columns for %d ages", len(head), len(ages))
@@ -230,8 +230,8 @@ func TestTheShapeHasAllAges(t *testing.T) {
 			t.Errorf("column %s for %s minutes", head[i].head, want)
 		}
 	}
-	row.Ages[len(ages)] = 1281
-	want := shapeLine{A5: 5, A10: 10, A20: 20, A40: 40, A80: 80, A160: 160, A320: 320, A640: 640, A1280: 1280, Older: 1281}
+	row.Ages[len(ages)], row.Class = 1281, "full"
+	want := shapeLine{A5: 5, A10: 10, A20: 20, A40: 40, A80: 80, A160: 160, A320: 320, A640: 640, A1280: 1280, Older: 1281, Class: "full"}
 	if got := newShapeLine(row); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

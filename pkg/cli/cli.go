@@ -10,6 +10,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -58,6 +59,9 @@ func Main() int {
 		interactive: terminal(os.Stdin) > 0 && terminal(os.Stderr) > 0,
 		base:        os.Getenv("CGQ_BASE"),
 	}
+	if name, ok := faceOf(os.Args[0]); ok {
+		return a.sendmail(ctx, name, os.Args[1:])
+	}
 	return a.run(ctx, os.Args[1:])
 }
 
@@ -81,8 +85,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.errOut)
 	cmd, err := root.ExecuteContextC(ctx)
-	if cmd.Name() == checkName {
+	if s, ok := errors.AsType[*statusError](err); ok {
+		return s.status
+	}
+	switch cmd.Name() {
+	case checkName:
 		return a.unknown(err)
+	case submitName:
+		return a.submitted("cgq "+submitName, err)
 	}
 	if text := a.explain(err); text != "" {
 		fmt.Fprintln(a.errOut, "cgq: "+text)
@@ -94,7 +104,7 @@ func newRoot(a *app) *cobra.Command {
 	root := newGroup("cgq", "Administer the mail queue of cgqd",
 		"cgq shows what waits in the Queue of a running cgqd, and why, and acts on it.\n\n"+
 			"Exit status: 0 done, 1 failed, 2 usage, 3 nothing matched (with --fail-empty),\n"+
-			"4 no right, 5 partly done, 6 not confirmed, 7 no daemon; cgq check has its own.")
+			"4 no right, 5 partly done, 6 not confirmed, 7 no daemon; cgq check and cgq submit have their own.")
 	root.Example = "  cgq queue list\n  cgq queue show SMTP example.com\n  cgq log tail -f"
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -118,7 +128,10 @@ func newRoot(a *app) *cobra.Command {
 	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flag is there
 	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newSettings(a), newEnqueuer(a), newDequeuer(a), newLog(a), newAccount(a), newRoute(a), newStat(a),
-		newCheck(a), newVersion(a), newCompletion(a), newGenDocs())
+		newCheck(a), newSubmit(a), newWhoami(a), newVersion(a), newCompletion(a), newGenDocs())
+	for _, name := range sendmailFaces {
+		root.AddCommand(newSendmail(a, name))
+	}
 	return root
 }
 

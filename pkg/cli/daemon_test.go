@@ -33,6 +33,9 @@ type daemon struct {
 	rights   []control.Right
 	acts     []control.Act
 	logs     control.LogQuery
+	logged   string // which supplementary log was asked for
+	levels   []control.LogLevelOrder
+	identity control.Identity
 	created  string
 	deleted  []control.AccountAct
 	checks   []control.CheckItem
@@ -79,6 +82,9 @@ func full() *daemon {
 			},
 		},
 		outcome: control.Outcome{Matched: 1, Changed: 1, Messages: 1},
+		identity: control.Identity{User: "ann", UID: 1001, GID: 1001, Rights: []control.Right{control.Monitor, control.Release, control.Submit},
+			Grants: []control.Granted{{By: "grant 1 of access.toml: group mailops", Rights: []control.Right{control.Monitor, control.Release}},
+				{By: "grant 2 of access.toml: everybody", Rights: []control.Right{control.Submit}}}},
 		archive: strings.Repeat("archive\n", 30_000),
 		backup:  control.Backup{Messages: 412, Bytes: 240_000},
 		holds: []control.HoldRow{
@@ -160,6 +166,7 @@ func (d *daemon) mux() *control.Mux {
 	d.handleDeeds(m)
 	d.handleRules(m)
 	d.handleSettings(m)
+	d.handleLogs(m)
 	return m
 }
 

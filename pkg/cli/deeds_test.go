@@ -48,7 +48,7 @@ func fullDeeds() deeds {
 			},
 			Attempts: 7, LastError: hostile, LastTried: ago(50 * time.Minute), LastHost: "mx\x1b[2J.example.com",
 			NextAttempt: in(250 * time.Second), Schedule: []time.Time{in(250 * time.Second), in(4 * time.Hour)},
-			Errors: []control.ErrorRow{{Text: hostile, Count: 970}, {Text: "452 4.2.2 mailbox full", Count: 3}}},
+			Errors: []control.ErrorRow{{Text: hostile, Count: 970, Class: "greylisted"}, {Text: "452 4.2.2 mailbox full", Count: 3, Class: "full"}}},
 		shapes: []control.ShapeRow{
 			{Name: "example.com", Total: 980, Ages: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 935}},
 			{Name: "evil\x1b[2J.example", Total: 3, Ages: []int{3, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
@@ -107,6 +107,10 @@ func (d *daemon) handleDeeds(m *control.Mux) {
 	control.HandleRows(m, control.QueueShape,
 		func(_ context.Context, _ control.Actor, in control.ShapeQuery) iter.Seq2[control.ShapeRow, error] {
 			d.shaped = in
+			if in.By == "error" {
+				return stream([]control.ShapeRow{{Name: hostile, Total: 980, Ages: d.shapes[0].Ages, Class: "greylisted"},
+					{Name: "-", Total: 3, Ages: d.shapes[1].Ages}, d.shapes[2]}, d.err)
+			}
 			return stream(d.shapes, d.err)
 		})
 	control.Handle(m, control.QueueExplain,

@@ -60,7 +60,7 @@ func missing(err error) bool {
 	switch e.Kind {
 	case control.KindNoSuchQueue, control.KindNoSuchMessage, control.KindNoSuchAccount,
 		control.KindNoSuchDomain, control.KindNoSuchElement, control.KindNoSuchHold, control.KindNoSuchBatch,
-		control.KindNoSuchRule, control.KindNoSuchKey, control.KindNoSuchChange:
+		control.KindNoSuchRule, control.KindNoSuchTag, control.KindNoSuchKey, control.KindNoSuchChange:
 		return true
 	}
 	return false
@@ -127,7 +127,7 @@ func (a *app) explainLine(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	case errors.Is(err, fs.ErrPermission):
-		return err.Error() + "; run it as root or as the user that cgqd runs as"
+		return err.Error() + "; run it as root or as the user that cgqd runs as, or have rights in Settings/access.toml"
 	}
 	return err.Error()
 }

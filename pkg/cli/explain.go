@@ -126,9 +126,7 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 	if len(e.Errors) > 0 {
 		b.WriteString("\nErrors:\n")
 	}
-	for _, r := range e.Errors {
-		fmt.Fprintf(&b, "  %6d  %s\n", r.Count, safe(r.Text))
-	}
+	b.WriteString(errorLines(e.Errors))
 	if _, err := io.WriteString(a.out, b.String()); err != nil || !schedule {
 		return err
 	}
@@ -138,6 +136,23 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 		return err
 	}
 	return printRows(a, scheduleTable(), slice(a.schedule(e)), false)
+}
+
+// errorLines are the errors of a host queue, each with how many have it and its class.
+func errorLines(rows []control.ErrorRow) string {
+	widest := 0
+	for _, r := range rows {
+		widest = max(widest, len(safe(r.Class)))
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "  %6d  ", r.Count)
+		if widest > 0 { // an old cgqd has none
+			fmt.Fprintf(&b, "%-*s  ", widest, safe(r.Class))
+		}
+		b.WriteString(safe(r.Text) + "\n")
+	}
+	return b.String()
 }
 
 // nextTry is when a host queue is tried next; nothing: nobody knows.

@@ -43,7 +43,7 @@ func TestEveryFormOfOutput(t *testing.T) {
 	base := full().serve(t)
 	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
 		"queue explain SMTP example.com", "queue shape", "trash list", "message trace 4711",
-		"rules list", "rules show spam", "rules test --message testdata/rules.eml",
+		"rules list", "rules show spam", "rules test --message testdata/rules.eml", "log level",
 		"settings list", "settings history", "settings set queue.dequeuer.reporting_delay=1h", "dequeuer show"} {
 		for _, form := range formats() {
 			args := append(strings.Fields(what), "-o", form)
@@ -59,6 +59,10 @@ func TestEveryFormOfOutput(t *testing.T) {
 		"no-headers-csv": "message list -o csv --no-headers --columns id,return_path",
 		"log-tail":       "log tail",
 		"log-tail-jsonl": "log tail -o jsonl",
+		"log-audit":      "log audit",
+		"whoami":         "whoami",
+		"whoami-json":    "whoami -o json",
+		"log-emails":     "log emails -o csv",
 		"account-list":   "account list",
 		"stat":           "stat",
 		"rules-import":   "rules import testdata/Rules.settings",
@@ -68,6 +72,11 @@ func TestEveryFormOfOutput(t *testing.T) {
 
 		"queue-explain-schedule":     "queue explain SMTP example.com --schedule",
 		"queue-explain-schedule-csv": "queue explain SMTP example.com --schedule -o csv",
+		"queue-shape-error":          "queue shape --by error",
+		"queue-shape-error-wide":     "queue shape --by error -o wide",
+		"queue-shape-error-csv":      "queue shape --by error -o csv",
+		"queue-shape-error-jsonl":    "queue shape --by error -o jsonl",
+		"queue-shape-class":          "queue shape --columns class,name",
 		"queue-shape-sender":         "queue shape --by sender --columns name,T,1280+",
 		"message-content":            "message content 4711",
 		"message-content-headers":    "message content 4711 --headers",

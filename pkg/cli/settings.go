@@ -75,7 +75,7 @@ func newSettingsList(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := control.SettingsQuery{Match: strings.Join(args, "")}
 			rows := control.SettingsList.Do(cmd.Context(), a.client(), q)
-			return printRows(a, settingsTable(), only(rows, func(r control.SettingRow) bool { return r.Changed || !changed }), false)
+			return printRows(a, settingsTable(), keeping(rows, func(r control.SettingRow) bool { return r.Changed || !changed }), false)
 		},
 	}
 	cmd.Flags().BoolVar(&changed, "changed", false, "those alone whose value is not the default")
@@ -83,8 +83,8 @@ func newSettingsList(a *app) *cobra.Command {
 	return cmd
 }
 
-// only leaves rows away.
-func only[Row any](rows iter.Seq2[Row, error], keep func(Row) bool) iter.Seq2[Row, error] {
+// keeping leaves rows away.
+func keeping[Row any](rows iter.Seq2[Row, error], keep func(Row) bool) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for row, err := range rows {
 			if (err != nil || keep(row)) && !yield(row, err) {

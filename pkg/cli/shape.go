@@ -25,18 +25,22 @@ type shapeLine struct {
 	A640  int    `json:"640"`
 	A1280 int    `json:"1280"`
 	Older int    `json:"1280+"`
+	Class string `json:"class"`
 }
 
 func newShapeLine(r control.ShapeRow) shapeLine {
 	n := make([]int, len(control.ShapeAges())+1)
 	copy(n, r.Ages)
-	return shapeLine{r.Name, r.Total, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]}
+	return shapeLine{r.Name, r.Total, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], r.Class}
 }
 
 func shapeTable(by string) table[shapeLine] {
 	t := table[shapeLine]{
-		columns: []column{{field: "name", head: strings.ToUpper(by), show: showText, elastic: true}},
-		none:    "no recipients",
+		columns: []column{
+			{field: "name", head: strings.ToUpper(by), show: showText, elastic: true},
+			{field: "class", head: "CLASS", show: showText, asked: by != "error"},
+		},
+		none: "no recipients",
 	}
 	for _, name := range []string{"T", "5", "10", "20", "40", "80", "160", "320", "640", "1280", "1280+"} {
 		t.columns = append(t.columns, column{field: name, head: name, show: showText, right: true})
@@ -49,14 +53,17 @@ func newQueueShape(a *app) *cobra.Command {
 	by := control.ShapeBy()[0]
 	cmd := &cobra.Command{
 		Use:   "shape [SELECTION]",
-		Short: "How old the mail is, by domain, sender, error, module or source",
+		Short: "How old the mail is, by domain, sender, error, class, module or source",
 		Long: "Counts the recipients that match by the age of their messages: T is all of them, 5\n" +
 			"those younger than five minutes, 10 those of five to ten, and so on; 1280+ is older\n" +
 			"than that. TOTAL is of everything that matches, also when --limit leaves rows out. The\n" +
 			"rows with the most come first. With -o json and jsonl a row has its counts in the field\n" +
-			"ages; elsewhere each is a column, named as its head. The row of all has no name there.",
+			"ages; elsewhere each is a column, named as its head. The row of all has no name there.\n" +
+			"An error has its class, which says in a word why mail waits: unknown-address, full,\n" +
+			"reputation, timeout and so on; --by class counts by that alone.",
 		Example: "  cgq queue shape\n  cgq queue shape --by sender --limit 10\n" +
-			"  cgq queue shape --by error --module SMTP --age '>1h'",
+			"  cgq queue shape --by error --module SMTP --age '>1h'\n" +
+			"  cgq queue shape --by class --module SMTP",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(control.ShapeBy(), by) {

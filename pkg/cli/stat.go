@@ -16,6 +16,8 @@ func elementTable() table[control.Element] {
 		columns: []column{
 			{field: "name", head: "NAME", show: showText},
 			{field: "value", head: "VALUE", show: showText, right: true},
+			{field: "kind", head: "KIND", show: showText, wide: true},
+			{field: "doc", head: "WHAT IT COUNTS", show: showText, wide: true},
 		},
 		name: func(e control.Element) string { return e.Name },
 		none: "no statistics elements",
@@ -38,9 +40,10 @@ func newStat(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stat [NAME...]",
 		Short: "Statistics elements, and the addresses listened on",
-		Long: "Prints statistics elements with their values, all without names; with --listeners the\n" +
-			"addresses that the daemon listens on.",
-		Example:           "  cgq stat numQueuedMessages\n  cgq stat --listeners -o json",
+		Long: "Prints statistics elements with their values, all without names; with -o wide what each\n" +
+			"counts: a level goes up and down, a total rises until the daemon ends. With --listeners\n" +
+			"the addresses that the daemon listens on.",
+		Example:           "  cgq stat numQueuedMessages\n  cgq stat -o wide\n  cgq stat --listeners -o json",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.completeElements,
 		RunE: func(cmd *cobra.Command, args []string) error {

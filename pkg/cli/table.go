@@ -33,6 +33,7 @@ type column struct {
 	show    show
 	right   bool // numbers stand to the right
 	wide    bool // only in the wide form, or when asked for
+	asked   bool // only when asked for
 	elastic bool // cut when the terminal is too narrow
 }
 
@@ -79,7 +80,7 @@ func layout[Row any](a *app, t table[Row]) ([]column, []field, error) {
 		return cols, fields, nil
 	}
 	for _, c := range t.columns {
-		if c.wide && a.format != formWide {
+		if c.asked || c.wide && a.format != formWide {
 			continue
 		}
 		i := slices.IndexFunc(all, func(f field) bool { return f.name == c.field })

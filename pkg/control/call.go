@@ -1,6 +1,6 @@
 // Package control is the protocol between cgq and cgqd: HTTP/1.1 with JSON over a
-// Unix socket, under /v1/. Each request is declared once, as a [Call], a [Stream] or
-// a [Download]; server, client, rights and documentation all read that value. A caller
+// Unix socket, under /v1/. Each request is declared once, as a [Call], a [Stream],
+// a [Download] or an [Upload]; server, client, rights and documentation all read that value. A caller
 // is who the operating system says (SO_PEERCRED), and may do what the rights of
 // the chapter let him.
 //
@@ -9,7 +9,7 @@
 // widen a reject. A [Kind] of error never changes its meaning. A stream is JSON
 // lines, and the last one is {"end":{"rows":N}} or {"error":{…}}: a list without
 // either was cut off, and the client says so. So it is with a download, whose end is
-// in the trailer.
+// in the trailer. An upload that is cut off is as if it had never been.
 //
 // It does not act on the queue, and writes no log but about its own faults.
 package control

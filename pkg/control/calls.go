@@ -324,11 +324,12 @@ const MaxLogLines = 100_000
 
 // A LogQuery says which lines of the Server Log are wanted.
 type LogQuery struct {
-	Tags    []string `json:"tags,omitempty"`    // components, any case: "DEQUEUER"; empty: all
-	Level   *int     `json:"level,omitempty"`   // this and below, 0 to 5; absent: all
-	Message mail.ID  `json:"message,omitempty"` // lines about this message
-	Lines   int      `json:"lines"`             // how many of the past, 0 to MaxLogLines
-	Follow  bool     `json:"follow,omitempty"`  // then go on with what is written, till the caller leaves
+	Tags    []string  `json:"tags,omitempty"`    // components, any case: "DEQUEUER"; empty: all
+	Level   *int      `json:"level,omitempty"`   // this and below, 0 to 5; absent: all
+	Message mail.ID   `json:"message,omitempty"` // lines about this message
+	Lines   int       `json:"lines"`             // how many of the past, 0 to MaxLogLines; -1: all
+	Since   time.Time `json:"since,omitzero"`    // of the past only those from here on
+	Follow  bool      `json:"follow,omitempty"`  // then go on with what is written, till the caller leaves
 }
 
 // Check holds the query to its ranges.
@@ -336,8 +337,8 @@ func (q LogQuery) Check() error {
 	if q.Level != nil && (*q.Level < 0 || *q.Level > 5) {
 		return Errorf(KindBadRequest, "0 Crashes Only to 5 All Info", "no log level %d", *q.Level)
 	}
-	if q.Lines < 0 || q.Lines > MaxLogLines {
-		return Errorf(KindBadRequest, "0 to "+strconv.Itoa(MaxLogLines), "%d lines of the log", q.Lines)
+	if q.Lines < -1 || q.Lines > MaxLogLines {
+		return Errorf(KindBadRequest, "0 to "+strconv.Itoa(MaxLogLines)+", or -1: all", "%d lines of the log", q.Lines)
 	}
 	return nil
 }
@@ -376,6 +377,8 @@ type StatQuery struct {
 type Element struct {
 	Name  string `json:"name"`
 	Value int64  `json:"value"`
+	Kind  string `json:"kind"` // "level", which goes up and down, or "total", which rises
+	Doc   string `json:"doc"`  // what it counts
 }
 
 // A Listener is one address that the daemon listens on.

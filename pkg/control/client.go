@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"syscall"
+	"time"
 )
 
 // ErrNoDaemon is matched by every error of a client whose socket is missing, or
@@ -44,7 +45,8 @@ func Dial(socket string) *Client {
 		}
 		return c, err
 	}
-	return &Client{http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true}}}
+	return &Client{http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true,
+		ExpectContinueTimeout: expectTime}}}
 }
 
 // Close gives up the idle connections.
@@ -139,11 +141,23 @@ func (cl *Client) request(ctx context.Context, path string, in any) (*http.Respo
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://cgqd/v1/"+path, bytes.NewReader(b))
+	return cl.send(ctx, path, bytes.NewReader(b), false)
+}
+
+// expectTime is how long a client waits to be asked for the body of an upload.
+const expectTime = 30 * time.Second
+
+// send is request with a body; ask: it is only sent when the server wants it.
+func (cl *Client) send(ctx context.Context, path string, body io.Reader, ask bool) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://cgqd/v1/"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if ask { // RFC 9110 §10.1.1
+		req.Header.Set("Content-Type", "application/octet-stream")
+		req.Header.Set("Expect", "100-continue")
+	}
 	res, err := cl.http.Do(req)
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // the URL says nothing to anybody

@@ -35,7 +35,7 @@ const (
 // HandleDownload serves a download with fn. When the request has a method Check()
 // error, it is asked first. A caller who does not read for ten minutes is given up.
 func HandleDownload[In, End any](m *Mux, d Download[In, End], fn DownloadFunc[In, End]) {
-	m.add(d.Path, d.Right, false, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+	m.add(declare[In, End](FormDownload, d.Path, d.Right, d.Doc), false, func(w http.ResponseWriter, r *http.Request, who Actor) error {
 		in, err := read[In](w, r)
 		if err != nil {
 			return err

@@ -22,14 +22,19 @@ const (
 	KindNoSuchHold     Kind = "no-such-hold"    // 404: no hold of that name
 	KindNoSuchBatch    Kind = "no-such-batch"   // 404: nothing in the trash of that act
 	KindNoSuchRule     Kind = "no-such-rule"    // 404: no Rule of that name
+	KindNoSuchTag      Kind = "no-such-tag"     // 404: no component of that tag writes to the Server Log
 	KindNoSuchKey      Kind = "no-such-key"     // 404: no setting, or file of settings, of that name
 	KindNoSuchChange   Kind = "no-such-change"  // 404: no change of the settings of that number
 	KindExists         Kind = "exists"          // 409: what should be made is there already
 	KindConflict       Kind = "conflict"        // 409: somebody else has changed it meanwhile
 	KindInvalid        Kind = "invalid"         // 422: settings that cannot be used; the text has file, line and key
+	KindRefused        Kind = "refused"         // 422: the message is not taken; Code says why
+	KindLater          Kind = "later"           // 503: it is not taken now; Code says why
+	KindCutOff         Kind = "cut-off"         // 400: the bytes behind the request did not come to their end
 	KindTooLarge       Kind = "too-large"       // 413: the request is larger than [MaxRequest]
 	KindFault          Kind = "fault"           // 500: a fault of ours; the log has more
 	KindStopping       Kind = "stopping"        // 503: the daemon is on its way down
+	KindBusy           Kind = "busy"            // 503: too many connections
 	KindIncomplete     Kind = "incomplete"      // 503: a start still reads the Queue, and not all is known
 )
 
@@ -39,11 +44,13 @@ var statuses = map[Kind]int{
 	KindNoSuchQueue: http.StatusNotFound, KindNoSuchMessage: http.StatusNotFound,
 	KindNoSuchAccount: http.StatusNotFound, KindNoSuchDomain: http.StatusNotFound,
 	KindNoSuchElement: http.StatusNotFound, KindNoSuchHold: http.StatusNotFound,
-	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindExists: http.StatusConflict,
+	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindNoSuchTag: http.StatusNotFound, KindExists: http.StatusConflict,
 	KindNoSuchKey: http.StatusNotFound, KindNoSuchChange: http.StatusNotFound,
 	KindConflict: http.StatusConflict, KindInvalid: http.StatusUnprocessableEntity,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
 	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
+	KindRefused: http.StatusUnprocessableEntity, KindLater: http.StatusServiceUnavailable, KindCutOff: http.StatusBadRequest,
+	KindBusy: http.StatusServiceUnavailable,
 }
 
 // An Error is the answer to a request that was not done.
@@ -52,6 +59,7 @@ type Error struct {
 	Kind   Kind   `json:"kind"`           // for programs
 	Text   string `json:"text"`           // what is wrong
 	Hint   string `json:"hint,omitempty"` // what to do about it
+	Code   string `json:"code,omitempty"` // RFC 3463 enhanced status of a message that was refused
 }
 
 // Errorf returns an Error with the status that belongs to its kind.

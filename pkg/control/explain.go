@@ -14,8 +14,8 @@ type ShapeQuery struct {
 }
 
 // ShapeBy are the things that queue/shape counts by: the domain of the recipient, the
-// return path, the last error, the module, the Submit Address tag.
-func ShapeBy() []string { return []string{"domain", "sender", "error", "module", "source"} }
+// return path, the last error or its class, the module, the Submit Address tag.
+func ShapeBy() []string { return []string{"domain", "sender", "error", "class", "module", "source"} }
 
 // ShapeAges are the upper bounds of the ages that queue/shape counts, in seconds; beyond
 // them is one count more.
@@ -27,11 +27,12 @@ func ShapeAges() []Seconds {
 	return all
 }
 
-// A ShapeRow counts the recipients of one domain, sender, error, module or source.
+// A ShapeRow counts the recipients of one domain, sender, error, class, module or source.
 type ShapeRow struct {
 	Name  string `json:"name"` // hostile; empty: of all
 	Total int    `json:"total"`
-	Ages  []int  `json:"ages"` // younger than each of ShapeAges, and not than the one before; then the others
+	Ages  []int  `json:"ages"`            // younger than each of ShapeAges, and not than the one before; then the others
+	Class string `json:"class,omitempty"` // of an error: why, in a word
 }
 
 // An Explanation says why a host queue waits, and what happens next.
@@ -77,6 +78,7 @@ func ReasonKinds() []string {
 type ErrorRow struct {
 	Text  string `json:"text"` // hostile
 	Count int    `json:"count"`
+	Class string `json:"class,omitempty"` // why, in a word
 }
 
 // TraceFact is the Tag of a [TraceRow] that is no line of a log, but a fact on record.

@@ -1,7 +1,7 @@
 package control
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,23 +19,33 @@ const MaxRequest = 24 << 20
 // readTimeout is how long a caller may take to send a request.
 const readTimeout = 10 * time.Second
 
-// A Mux serves calls and streams. The zero Mux knows none and is ready for use;
+// A Mux serves calls, streams, downloads and uploads. The zero Mux knows none and is ready for use;
 // its fields are set, and its calls added, before it serves. Callers do not wait
 // for each other.
 type Mux struct {
 	// Grant says what a caller may do; nil is [Owner].
 	Grant func(Actor) []Right
+	// Refused hears of who was refused for want of a right; nil: nobody does. It is called
+	// from many goroutines.
+	Refused func(who Actor, path string, need Right)
 	// Log hears of faults: panics, and errors that are not an [Error]; nil: nobody.
 	Log *slog.Logger
+	// Stall is how long the caller of an [Upload] may send nothing; 0 is an hour.
+	Stall time.Duration
+	// OfUser and OfOthers are how many connections a user may have who is neither root nor
+	// the daemon's, and all of them together; 0 is 64, and 256.
+	OfUser, OfOthers int
 
 	requests map[string]request // by path
 	stopping turnstile
+	crowd    crowd
+	waits    time.Duration // in place of readTimeout
 }
 
 // A request is one declaration with what serves it. When serve returns an error it
 // has written nothing.
 type request struct {
-	right Right
+	Declaration
 	lasts bool // a stop does not wait for it
 	serve func(http.ResponseWriter, *http.Request, Actor) error
 }
@@ -43,7 +53,7 @@ type request struct {
 // Handle serves a call with fn. When the request has a method Check() error, it is
 // asked first.
 func Handle[In, Out any](m *Mux, c Call[In, Out], fn CallFunc[In, Out]) {
-	m.add(c.Path, c.Right, false, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+	m.add(declare[In, Out](FormCall, c.Path, c.Right, c.Doc), false, func(w http.ResponseWriter, r *http.Request, who Actor) error {
 		in, err := read[In](w, r)
 		if err != nil {
 			return err
@@ -70,7 +80,7 @@ func HandleLasting[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row
 }
 
 func handleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row], lasts bool) {
-	m.add(s.Path, s.Right, lasts, func(w http.ResponseWriter, r *http.Request, who Actor) error {
+	m.add(declare[In, Row](FormStream, s.Path, s.Right, s.Doc), lasts, func(w http.ResponseWriter, r *http.Request, who Actor) error {
 		in, err := read[In](w, r)
 		if err != nil {
 			return err
@@ -105,14 +115,14 @@ func handleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row], 
 	})
 }
 
-func (m *Mux) add(path string, right Right, lasts bool, serve func(http.ResponseWriter, *http.Request, Actor) error) {
+func (m *Mux) add(d Declaration, lasts bool, serve func(http.ResponseWriter, *http.Request, Actor) error) {
 	if m.requests == nil {
 		m.requests = map[string]request{}
 	}
-	if _, twice := m.requests[path]; twice {
-		panic("control: " + path + " is served twice")
+	if _, twice := m.requests[d.Path]; twice {
+		panic("control: " + d.Path + " is served twice")
 	}
-	m.requests[path] = request{right, lasts, serve}
+	m.requests[d.Path] = request{d, lasts, serve}
 }
 
 // ServeHTTP implements [http.Handler].
@@ -133,12 +143,17 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		defer m.stopping.leave()
 	}
+	// A body that is announced and does not come holds nobody, whoever reads it or passes it over.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(m.patience())) // not supported: a test without a connection
 	var err error
-	if !v1 || !known || r.Method != http.MethodPost {
+	if busy(r) {
+		w.Header().Set("Connection", "close")
+		err = Errorf(KindBusy, "close some, or try again later", "there are too many connections")
+	} else if !v1 || !known || r.Method != http.MethodPost {
 		err = Errorf(KindNoSuchCall, "cgq and cgqd may be of different versions", "no request %s %s", r.Method, r.URL.Path)
 	} else {
 		err = guard(func() error {
-			who, err := m.allow(r, path, req.right)
+			who, err := m.allow(r, path, req.Right)
 			if err != nil {
 				return err
 			}
@@ -150,6 +165,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, e.Status, e)
 	}
 }
+
+// patience is how long a caller may take to send a request.
+func (m *Mux) patience() time.Duration { return cmp.Or(m.waits, readTimeout) }
 
 // allow says who asks, when he may.
 func (m *Mux) allow(r *http.Request, path string, need Right) (Actor, error) {
@@ -163,7 +181,10 @@ func (m *Mux) allow(r *http.Request, path string, need Right) (Actor, error) {
 	}
 	who.Rights = grant(who)
 	if !who.Has(need) {
-		return who, Errorf(KindNoRight, "run it as root or as the user that cgqd runs as",
+		if m.Refused != nil {
+			m.Refused(who, path, need)
+		}
+		return who, Errorf(KindNoRight, "cgq whoami shows what you may; Settings/access.toml grants it, and root may everything",
 			"user %s has not the right %q, which %s needs", who.Name, need, path)
 	}
 	return who, nil
@@ -213,33 +234,19 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// read decodes the body. A field that In does not have is an error: a misspelt
-// filter must not widen what is meant.
+// read decodes the body.
 func read[In any](w http.ResponseWriter, r *http.Request) (in In, err error) {
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // not supported: a test without a connection
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
-	_ = c.SetReadDeadline(time.Time{})
+	if err == nil { // what is missing is not waited for again
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported: a test without a connection
+	}
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return in, Errorf(KindTooLarge, "ask for less at a time", "the request is larger than %d bytes", MaxRequest)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err == nil {
-		err = d.Decode(&in)
-	}
-	switch {
-	case errors.Is(err, io.EOF): // no body: no field set
-	case err == nil && len(bytes.TrimSpace(b[d.InputOffset():])) > 0:
-		err = errors.New("something behind the request")
-		fallthrough
-	case err != nil:
+	if err != nil {
 		return in, Errorf(KindBadRequest, "", "the request: %v", err)
 	}
-	if c, ok := any(in).(interface{ Check() error }); ok {
-		return in, c.Check()
-	}
-	return in, nil
+	return decode[In](b)
 }
 
 // answer sends one value. A caller who is gone does not hear it.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,8 +57,8 @@ var errLong = errors.New("the path is longer than 107 bytes; choose a shorter --
 // go on till [Mux.Close]. It closes l.
 func (m *Mux) Serve(ctx context.Context, l net.Listener) error {
 	s := &http.Server{
-		Handler: m, ConnContext: ConnContext,
-		ReadHeaderTimeout: readTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: m, ConnContext: m.meet, ConnState: m.crowd.state,
+		ReadHeaderTimeout: m.patience(), IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: log.New(io.Discard, "", 0), // broken connections; faults have [Mux.Log]
 		// Calls are not cut short by a stop: an act is whole or was not begun.
 		BaseContext: func(net.Listener) context.Context {
@@ -90,31 +91,59 @@ type (
 // untilStop returns a context that ends with the request or with Serve.
 func untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	serve, ok := ctx.Value(stopKey{}).(context.Context)
-	if !ok {
-		return ctx, cancel
-	}
-	unhook := context.AfterFunc(serve, cancel)
+	unhook := context.AfterFunc(serving(ctx), cancel)
 	return ctx, func() { unhook(); cancel() }
+}
+
+// serving returns the context of Serve, or one that never ends.
+func serving(ctx context.Context) context.Context {
+	if serve, ok := ctx.Value(stopKey{}).(context.Context); ok {
+		return serve
+	}
+	return context.Background()
 }
 
 // A peer is the other end of a connection.
 type peer struct {
 	cred *unix.Ucred
 	err  error
+	full bool // there are too many connections
 }
 
 // ConnContext notes who is at the other end, for [Who]. It is a ConnContext of
 // [http.Server]; [Mux.Serve] sets it.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	cred, err := peerCred(c)
-	return context.WithValue(ctx, peerKey{}, &peer{cred, err})
+	return context.WithValue(ctx, peerKey{}, &peer{cred: cred, err: err})
+}
+
+// meet is ConnContext, and counts the connection.
+func (m *Mux) meet(ctx context.Context, c net.Conn) context.Context {
+	ctx = ConnContext(ctx, c)
+	p := ctx.Value(peerKey{}).(*peer)
+	uid := ^uint32(0) // nobody knows
+	if p.err == nil {
+		uid = p.cred.Uid
+	}
+	switch m.crowd.enter(c, uid, m.OfUser, m.OfOthers) {
+	case full:
+		p.full = true
+	case crush:
+		_ = c.Close() // the server finds it closed, and says so to state
+	}
+	return ctx
+}
+
+// busy reports whether a request came on a connection too many.
+func busy(r *http.Request) bool {
+	p, _ := r.Context().Value(peerKey{}).(*peer)
+	return p != nil && p.full
 }
 
 // peerCred asks the operating system for the user who connected (unix(7): SO_PEERCRED).
 func peerCred(c net.Conn) (cred *unix.Ucred, err error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
+	u, ok := c.(syscall.Conn)
+	if !ok || c.LocalAddr().Network() != "unix" {
 		return nil, fmt.Errorf("%T is not a Unix socket", c)
 	}
 	raw, err := u.SyscallConn()

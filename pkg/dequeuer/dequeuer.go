@@ -187,7 +187,8 @@ func permanent(err error) *module.Rejection {
 
 // orphaned deals with the end of a message without a return path, such as a report: that
 // it has failed is told to nobody (RFC 5321 §4.5.5), or, by setting, to the postmaster.
-// What has failed on its way to him is told to nobody.
+// What has failed on its way to him is told to nobody, nor is what a program has written,
+// a Rule or another server: it may be about a report that he did not get.
 func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 	var failed []queue.Done
 	for _, done := range r.Done {
@@ -200,8 +201,11 @@ func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 		return d.kernel.Gone(r.ID)
 	}
 	to := d.server.Settings().failedTo
-	isHis := func(done queue.Done) bool { return r.Envelope.Recipients[done.Rcpt].Address.Fold() == to.Fold() }
-	if to.IsZero() || slices.ContainsFunc(failed, isHis) {
+	lost, err := d.lost(r, failed, to)
+	if err != nil {
+		return err
+	}
+	if lost {
 		if err := d.kernel.Gone(r.ID); err != nil {
 			return err
 		}
@@ -211,7 +215,7 @@ func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 	if !d.room.try(true) {
 		return errNoRoom
 	}
-	err := d.report(ctx, r, telling{told: failed}, to)
+	err = d.report(ctx, r, telling{told: failed}, to)
 	switch {
 	case err == nil:
 		d.room.found(d.log, true)
@@ -225,6 +229,18 @@ func (d *Dequeuer) orphaned(ctx context.Context, r queue.Report) error {
 	}
 	d.drop(r, "undeliverable, without a return path: dropped; "+to.Path()+" cannot have it: "+err.Error())
 	return nil
+}
+
+// lost says whether nobody is told of what has failed, although it is set who could be.
+func (d *Dequeuer) lost(r queue.Report, failed []queue.Done, to mail.Address) (bool, error) {
+	isHis := func(done queue.Done) bool { return r.Envelope.Recipients[done.Rcpt].Address.Fold() == to.Fold() }
+	if to.IsZero() || slices.ContainsFunc(failed, isHis) {
+		return true, nil
+	}
+	if r.Envelope.Source == mail.DSN {
+		return false, nil
+	}
+	return d.automatic(r.ID)
 }
 
 // drop says that nobody will hear of a failure.

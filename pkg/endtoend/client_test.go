@@ -66,8 +66,12 @@ func (c *client) say(line string) (string, error) {
 
 // submit sends one message, in one go where that can be, and returns the reply to
 // its end, or the first that is a refusal.
-func (c *client) submit(from, to string, text []byte) (string, error) {
-	for _, line := range []string{"MAIL FROM:<" + from + ">", "RCPT TO:<" + to + ">", "DATA"} {
+func (c *client) submit(from string, to []string, text []byte) (string, error) {
+	lines := []string{"MAIL FROM:<" + from + ">"}
+	for _, rcpt := range to {
+		lines = append(lines, "RCPT TO:<"+rcpt+">")
+	}
+	for _, line := range append(lines, "DATA") {
 		if reply, err := c.say(line); err != nil || reply[0] > '3' {
 			return reply, err
 		}
@@ -92,7 +96,7 @@ func send(ts *testscript.TestScript, neg bool, args []string) {
 	defer c.conn.Close()
 	_, err = c.say("EHLO client.test")
 	ts.Check(err)
-	reply, err := c.submit(args[0], args[1], []byte(ts.ReadFile(args[2])))
+	reply, err := c.submit(args[0], args[1:2], []byte(ts.ReadFile(args[2])))
 	ts.Check(err)
 	_, _ = io.WriteString(ts.Stdout(), reply)
 	if (reply[0] == '2') == neg {
@@ -139,6 +143,7 @@ const tokenField = "X-Token: "
 type flood struct {
 	number   int // of the floods of a story
 	want     int
+	to       []string // the recipients of each
 	begun    atomic.Int64
 	sessions sync.WaitGroup
 
@@ -154,7 +159,10 @@ func (s *site) floodDo(ts *testscript.TestScript, args []string) {
 	switch f := s.flood; args[0] {
 	case "start":
 		s.floods++
-		f = &flood{number: s.floods, want: number(ts, args, 1)}
+		f = &flood{number: s.floods, want: number(ts, args, 1), to: []string{"x@remote.test"}}
+		if len(args) > 3 {
+			f.to = args[3:]
+		}
 		for range number(ts, args, 2) {
 			c, err := dial(ts.Getenv("SMTP"))
 			ts.Check(err)
@@ -195,7 +203,7 @@ func (f *flood) session(c *client) {
 		}
 		token := fmt.Sprintf("%d-%d", f.number, n)
 		text := tokenField + token + "\n\n" + strings.Repeat("text\n", 200)
-		reply, err := c.submit("ann@example.org", "x@remote.test", []byte(text))
+		reply, err := c.submit("ann@example.org", f.to, []byte(text))
 		if err != nil {
 			return // and nobody knows of this one
 		}

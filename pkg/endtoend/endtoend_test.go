@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -48,21 +49,25 @@ func run(m *testing.M) int {
 func TestStories(t *testing.T) {
 	commands := map[string]func(*testscript.TestScript, bool, []string){
 		"need": need, "until": until, "status": status, "address": address,
-		"site": on((*site).init), "set": on((*site).set), "port": on((*site).port), "dns": on((*site).dns),
+		"site": on((*site).init), "at": on((*site).at), "set": on((*site).set), "port": on((*site).port), "dns": on((*site).dns),
 		"daemon": on((*site).daemonDo), "memory": on((*site).memory), "cloexec": on((*site).cloexec),
 		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
-		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
+		"report": report, "reported": reported, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
 		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
+		"postfix": on((*site).postfixDo),
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
 }
 
-// condition knows [root], who can be somebody else, [port25], at which the story can
-// listen, and [keeps], that the file system keeps what was synced.
+// condition knows [root], who can be somebody else, [mounts], that he can have mounts of his
+// own, [port25], at which the story can listen, and [keeps], that the file system keeps what
+// was synced.
 func condition(name string) (bool, error) {
 	switch name {
 	case "root":
 		return asRoot(), nil
+	case "mounts":
+		return exec.Command("unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt").Run() == nil, nil
 	case "keeps":
 		kind, err := kindOf("/tmp")
 		return kind.Keeps, err
@@ -86,11 +91,12 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	s := &site{t: env.T(), base: base, keeps: kind.Keeps, peers: map[string]*peer{}}
+	s := &site{t: env.T(), base: base, keeps: kind.Keeps, peers: map[string]*peer{}, places: map[string]*place{}}
 	env.Values[siteKey{}] = s
 	env.Defer(s.close)
 	env.Setenv("CGQ_BASE", base)
 	env.Setenv("NET", fmt.Sprintf("127.%d.%d", 1+os.Getpid()>>8%250, os.Getpid()%256)) // of this run alone
+	env.Setenv("FILES", cmp.Or(os.Getenv("CGQ_TEST_FILES"), "3000"))                   // in Submitted/
 	env.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0")
 	env.Setenv("PATH", strings.Join([]string{programs, os.Getenv("PATH"), "/usr/sbin"}, string(filepath.ListSeparator)))
 	return nil
@@ -118,10 +124,11 @@ func wait(ts *testscript.TestScript, done func() (ok bool, said string)) {
 }
 
 // packages has the Debian packages of the tools.
-var packages = map[string]string{"smtp-source": "postfix", "smtp-sink": "postfix"}
+var packages = map[string]string{"smtp-source": "postfix", "smtp-sink": "postfix", "php": "php-cli", "setpriv": "util-linux",
+	"git-send-email": "git-email libmailtools-perl"}
 
 func need(ts *testscript.TestScript, _ bool, tools []string) {
-	dirs := filepath.SplitList(ts.Getenv("PATH"))
+	dirs := append(filepath.SplitList(ts.Getenv("PATH")), "/usr/lib/git-core")
 	for _, tool := range tools {
 		if slices.ContainsFunc(dirs, func(dir string) bool {
 			_, err := exec.LookPath(filepath.Join(dir, tool))

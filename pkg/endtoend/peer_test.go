@@ -8,8 +8,10 @@ import (
 	"net"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -22,6 +24,7 @@ type peer struct {
 
 	mu       sync.Mutex
 	open     map[net.Conn]bool // nil: stopped
+	heard    []string          // all commands
 	messages []string
 	tokens   map[string]int // how often each has arrived
 	waiting  int            // commands that are held
@@ -34,11 +37,32 @@ type rule struct {
 	command *regexp.Regexp
 	reply   string
 	hold    bool // the usual reply, when the story says so
+	after   time.Duration
+}
+
+// newRule reads REGEXP => REPLY, REGEXP => hold, REGEXP => after DURATION REPLY.
+func newRule(ts *testscript.TestScript, arg string) (r rule) {
+	command, reply, ok := strings.Cut(arg, " => ")
+	if !ok {
+		ts.Fatalf("%q is not REGEXP => REPLY", arg)
+	}
+	if late, ok := strings.CutPrefix(reply, "after "); ok {
+		var after string
+		var err error
+		after, reply, _ = strings.Cut(late, " ")
+		r.after, err = time.ParseDuration(after)
+		ts.Check(err)
+	}
+	var err error
+	r.command, err = regexp.Compile(command)
+	ts.Check(err)
+	r.reply, r.hold = unescape(ts, reply), reply == "hold"
+	return r
 }
 
 func (s *site) peerDo(ts *testscript.TestScript, args []string) {
 	if len(args) < 2 {
-		ts.Fatalf("usage: peer start|waits|go|got|has|stop NAME...")
+		ts.Fatalf("usage: peer start|waits|go|got|heard|has|stop NAME...")
 	}
 	p := s.peers[args[1]]
 	if (p == nil) != (args[0] == "start") {
@@ -57,6 +81,8 @@ func (s *site) peerDo(ts *testscript.TestScript, args []string) {
 		close(p.going)
 	case "got":
 		keep(ts, name, p.got(ts, number(ts, args, 0)))
+	case "heard":
+		p.hasHeard(ts, args)
 	case "has":
 		p.has(ts, args[0])
 	case "stop":
@@ -73,13 +99,7 @@ func newPeer(ts *testscript.TestScript, args []string) *peer {
 	}
 	p := &peer{open: map[net.Conn]bool{}, tokens: map[string]int{}, going: make(chan struct{})}
 	for _, arg := range args[1:] {
-		command, reply, ok := strings.Cut(arg, " => ")
-		if !ok {
-			ts.Fatalf("%q is not REGEXP => REPLY", arg)
-		}
-		re, err := regexp.Compile(command)
-		ts.Check(err)
-		p.rules = append(p.rules, rule{re, unescape(ts, reply), reply == "hold"})
+		p.rules = append(p.rules, newRule(ts, arg))
 	}
 	var err error
 	p.listener, err = net.Listen("tcp", args[0])
@@ -135,7 +155,11 @@ func (p *peer) serve(conn net.Conn) {
 	in, out := bufio.NewReader(conn), bufio.NewWriter(conn)
 	envelope := ""
 	say := func(command, usual string) (good bool) {
-		reply := p.reply(command, usual)
+		reply, after := p.reply(command, usual)
+		if after > 0 {
+			_ = out.Flush() // what was said before is not late
+			time.Sleep(after)
+		}
 		_, _ = out.WriteString(reply + "\r\n") // the Flush has the error
 		return reply[0] < '4'
 	}
@@ -177,7 +201,7 @@ func (p *peer) serve(conn net.Conn) {
 				return
 			}
 			// Counted before it is acknowledged: what the client knows, we know.
-			if reply := p.reply(".", ""); reply != "" {
+			if reply, _ := p.reply(".", ""); reply != "" {
 				_, _ = out.WriteString(reply + "\r\n")
 			} else {
 				_, _ = fmt.Fprintf(out, "250 2.0.0 taken as %d\r\n", p.take(envelope, text))
@@ -193,8 +217,11 @@ func (p *peer) serve(conn net.Conn) {
 	}
 }
 
-// reply is what a rule says to a command, or the usual.
-func (p *peer) reply(command, usual string) string {
+// reply is what a rule says to a command, and how long it takes for it, or the usual.
+func (p *peer) reply(command, usual string) (string, time.Duration) {
+	p.mu.Lock()
+	p.heard = append(p.heard, command)
+	p.mu.Unlock()
 	for _, r := range p.rules {
 		switch {
 		case !r.command.MatchString(command):
@@ -203,12 +230,12 @@ func (p *peer) reply(command, usual string) string {
 			p.waiting++
 			p.mu.Unlock()
 			<-p.going
-			return usual
+			return usual, 0
 		default:
-			return r.reply
+			return r.reply, r.after
 		}
 	}
-	return usual
+	return usual, 0
 }
 
 // readText reads the text of a message: lines end with CRLF and nothing else, dots
@@ -256,6 +283,22 @@ func (p *peer) got(ts *testscript.TestScript, n int) (all []string) {
 		ts.Fatalf("the peer has %d messages, want %d", len(all), n)
 	}
 	return all
+}
+
+// hasHeard checks how many commands matched.
+func (p *peer) hasHeard(ts *testscript.TestScript, args []string) {
+	n := number(ts, args, 0)
+	if len(args) != 2 {
+		ts.Fatalf("usage: peer heard NAME N REGEXP")
+	}
+	re, err := regexp.Compile(args[1])
+	ts.Check(err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	heard := slices.DeleteFunc(slices.Clone(p.heard), func(command string) bool { return !re.MatchString(command) })
+	if len(heard) != n {
+		ts.Fatalf("the peer has heard %q, want %d", heard, n)
+	}
 }
 
 // has checks that every token in a file has arrived.

@@ -7,6 +7,8 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/mail"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -71,4 +73,44 @@ func checkStatus(ts *testscript.TestScript, text []byte) {
 			}
 		}
 	}
+}
+
+// reported looks at all reports in a directory about the messages of a flood, whose
+// tokens came back in their headers.
+func reported(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 || neg {
+		ts.Fatalf("usage: reported DIR FILE TO...")
+	}
+	names, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*.eml"))
+	ts.Check(err)
+	told := map[string][]string{} // of a token: about whom
+	for _, name := range names {
+		var token string
+		var about []string
+		for line := range strings.Lines(ts.ReadFile(name)) {
+			if found, ok := strings.CutPrefix(line, tokenField); ok {
+				token = strings.TrimSpace(found)
+			}
+			if found, ok := strings.CutPrefix(line, "Final-Recipient: rfc822; "); ok {
+				about = append(about, strings.TrimSpace(found))
+			}
+		}
+		if token == "" || len(about) == 0 {
+			ts.Fatalf("%s is about no message or nobody", name)
+		}
+		told[token] = append(told[token], about...)
+	}
+	want := slices.Sorted(slices.Values(args[2:]))
+	for token, about := range told {
+		if slices.Sort(about); len(slices.Compact(slices.Clone(about))) != len(about) {
+			ts.Fatalf("the sender of %s was told of %q", token, about)
+		}
+	}
+	acknowledged := strings.Fields(ts.ReadFile(args[1]))
+	for _, token := range acknowledged {
+		if !slices.Equal(told[token], want) {
+			ts.Fatalf("the sender of %s was told of %q, want %q", token, told[token], want)
+		}
+	}
+	_, _ = fmt.Fprintf(ts.Stdout(), "acknowledged %d, reports %d, of %d messages\n", len(acknowledged), len(names), len(told))
 }

@@ -24,6 +24,7 @@ type subject struct {
 	start    []byte // of the text: its header, as far as that is looked at
 	rcpts    []int  // those that it is about
 	waits    bool   // it is in the Queue: nobody listens any more
+	deaf     bool   // nobody ever has, but a report finds somebody
 	filtered bool   // the Rules have been applied to it
 	open     func() (io.ReadCloser, error)
 	lend     func() (name string, back func(), err error)
@@ -113,7 +114,7 @@ func (e *Enqueuer) routes(ctx context.Context, s *subject, now time.Time) ([]way
 			all = append(all, way{fact.Routed{Rcpt: i, Module: to.Module, Queue: to.Queue, Address: to.Address}, to})
 		}
 	}
-	if refused == len(s.rcpts) && !s.waits {
+	if refused == len(s.rcpts) && !s.waits && !s.deaf {
 		return nil, last
 	}
 	return all, nil

@@ -41,6 +41,10 @@ type Server struct {
 	Rules      func() *rules.Set     // the server-wide ones; nil, or of nil: there are none
 	Filters    Filters               // that they name
 	Base       string                // the base directory, in which programs are started
+
+	// Reclaim is asked at a start, for a message that was taken from a file: it calls
+	// restored when that file is not there any more, for good. Nil: there are no files.
+	Reclaim func(submission string, restored func())
 }
 
 // Enqueuer is a [module.Enqueuer] and a [kernel.Begetter].
@@ -91,7 +95,21 @@ func (e *Enqueuer) Submit(ctx context.Context, env *mail.Envelope, text io.Reade
 	if err := e.Admit(ctx, env); err != nil {
 		return 0, err
 	}
-	return e.submit(ctx, journal.Intake, env, text, nil)
+	return e.submit(ctx, journal.Intake, env, text, origin{})
+}
+
+// SubmitFile implements [module.FileEnqueuer].
+func (e *Enqueuer) SubmitFile(ctx context.Context, env *mail.Envelope, text io.Reader, taken func() error) (mail.ID, error) {
+	if err := e.Admit(ctx, env); err != nil {
+		return 0, err
+	}
+	return e.submit(ctx, journal.Intake, env, text, origin{taken: taken})
+}
+
+// An origin is what a message comes of, if it is anything else than a submitter.
+type origin struct {
+	parents func(mail.ID) []fact.Change // facts about the messages that it is made of
+	taken   func() error                // takes the file away that it was in
 }
 
 // Beget implements [kernel.Begetter]. The Queue Limit does not hold here, but with its
@@ -100,11 +118,10 @@ func (e *Enqueuer) Beget(ctx context.Context, env *mail.Envelope, text io.Reader
 	if err := e.admitBegotten(parents); err != nil {
 		return 0, err
 	}
-	return e.submit(ctx, journal.Inside, env, text, parents)
+	return e.submit(ctx, journal.Inside, env, text, origin{parents: parents})
 }
 
-func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.Envelope, text io.Reader,
-	parents func(mail.ID) []fact.Change) (mail.ID, error) {
+func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.Envelope, text io.Reader, from origin) (mail.ID, error) {
 	e.at.Add(1)
 	defer e.at.Add(-1)
 	d, err := e.draft(env, text)
@@ -117,7 +134,9 @@ func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.En
 	}
 	var is decision
 	if !e.asynchronous(share, env) {
-		is, err = e.decide(ctx, ofDraft(d, env))
+		s := ofDraft(d, env)
+		s.deaf = from.taken != nil && !env.ReturnPath.IsZero()
+		is, err = e.decide(ctx, s)
 		var kept *keep
 		switch {
 		case errors.As(err, &kept): // it waits in the Enqueuer's queue
@@ -128,10 +147,10 @@ func (e *Enqueuer) submit(ctx context.Context, share journal.Share, env *mail.En
 		defer is.discard()
 	}
 	var begot []fact.Change
-	if parents != nil {
-		begot = parents(d.ID)
+	if from.parents != nil {
+		begot = from.parents(d.ID)
 	}
-	if err := e.commit(ctx, share, begot, draft{d, env, is.facts}, is.made); err != nil {
+	if err := e.commit(ctx, share, begot, draft{d, env, is.facts, from.taken}, is.made); err != nil {
 		return 0, err
 	}
 	return d.ID, nil
@@ -166,11 +185,29 @@ type draft struct {
 	*spool.Draft
 	env   *mail.Envelope
 	facts []fact.Fact
+	taken func() error // see origin; nil: it was in no file
 }
 
 // message is what the queue has to know of it.
 func (d *draft) message() queue.Message {
 	return queue.Message{ID: d.ID, Envelope: d.env, Size: d.Size(), Subject: spool.Subject(d.Start())}
+}
+
+// durable waits until a message is, and takes the file away that it was in: nobody can have
+// the message before that is durable as well, so a start that finds the file still finds
+// the message, too. Whether one is durable for which the journal broke only the next start
+// can say.
+func (e *Enqueuer) durable(n spool.Number, d draft) error {
+	err := e.spool.Wait(n)
+	if err != nil {
+		err = e.fault(d.ID, err)
+	} else if d.taken != nil {
+		err = d.taken()
+	}
+	if err != nil && d.taken != nil {
+		return fmt.Errorf("message %d: %w: %w", d.ID, module.ErrUnsettled, err)
+	}
+	return err
 }
 
 // commit makes messages durable, and what it means for those that they came of, as one;
@@ -182,11 +219,11 @@ func (e *Enqueuer) commit(ctx context.Context, share journal.Share, begot []fact
 		subs[i], messages[i] = spool.Submission{Draft: all[i].Draft, Facts: all[i].facts}, all[i].message()
 	}
 	n, err := e.spool.Submit(ctx, share, begot, subs...)
-	if err == nil {
-		err = e.spool.Wait(n)
-	}
 	if err != nil {
 		return e.fault(first.ID, err)
+	}
+	if err := e.durable(n, first); err != nil {
+		return err
 	}
 	for i, m := range messages {
 		if e.queue.Enabled(ctx, serverlog.Major) {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 
-	"cgq/pkg/extfilter"
 	"cgq/pkg/fact"
 	"cgq/pkg/module"
 	"cgq/pkg/program"
@@ -51,17 +50,14 @@ func (c *course) execute(ctx context.Context, a rules.Action) error {
 	return module.Reject(5, 7, 1, text)
 }
 
-// arguments are those of a command: what is written, then, by its flags, -f and the file,
-// -p and the return path, -r and the recipients. Without a file the program reads the
+// arguments are those of a command, and its input. Without [FILE] the program reads the
 // message as it is now. done gives back what was lent.
-func (c *course) arguments(cmd *rules.Command) (args []string, input io.Reader, done func(), err error) {
-	args = append(args, cmd.Args[1:]...)
+func (c *course) arguments(cmd *program.Line) (args []string, input io.Reader, done func(), err error) {
+	file := ""
 	if cmd.File {
-		name, back, err := c.s.lend()
-		if err != nil {
+		if file, done, err = c.s.lend(); err != nil {
 			return nil, nil, nil, err
 		}
-		args, done = append(args, "-f", name), back
 	} else {
 		text, err := c.text()
 		if err != nil {
@@ -69,25 +65,16 @@ func (c *course) arguments(cmd *rules.Command) (args []string, input io.Reader, 
 		}
 		input, done = text, func() { _ = text.Close() } // it was read only
 	}
-	if cmd.RetPath {
-		path := c.s.env.ReturnPath.String()
-		if c.s.env.ReturnPath.IsZero() {
-			path = "<>"
-		}
-		args = append(args, "-p", path)
+	var to []string
+	for _, i := range c.s.rcpts {
+		to = append(to, c.s.env.Recipients[i].Address.String())
 	}
-	if cmd.Rcpt {
-		args = append(args, "-r")
-		for _, i := range c.s.rcpts {
-			args = append(args, c.s.env.Recipients[i].Address.String())
-		}
-	}
-	return args, input, done, nil
+	return cmd.Arguments(file, c.s.env.ReturnPath.String(), to...), input, done, nil
 }
 
 // oneLine is what a program has said, as the text of a reply.
 func oneLine(s string) string {
-	if s = extfilter.OneLine(s); len(s) > fact.MaxText-64 {
+	if s = program.OneLine(s); len(s) > fact.MaxText-64 {
 		s = strings.ToValidUTF8(s[:fact.MaxText-64], "")
 	}
 	return s

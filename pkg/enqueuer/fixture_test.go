@@ -139,6 +139,7 @@ type site struct {
 	clients  []netip.Prefix
 	rules    *rules.Set
 	filters  *verdict
+	reclaim  func(submission string, restored func())
 	base     string
 	stats    stats.Set
 	log      lockedBuffer
@@ -183,7 +184,8 @@ func trySite(d *crashdisk.Disk, base string) (*site, error) {
 		return &destination{name: name, knows: knows, repeated: map[mail.ID]bool{}, skipped: map[mail.ID]bool{}}
 	}
 	s := &site{disk: d, settings: enqueuer.Defaults(), filters: &verdict{},
-		here: destinations("LOCAL", map[string]bool{"ann": true, "bob": true}), away: destinations("SMTP", nil)}
+		reclaim: func(_ string, restored func()) { restored() },
+		here:    destinations("LOCAL", map[string]bool{"ann": true, "bob": true}), away: destinations("SMTP", nil)}
 	var err error
 	if s.spool, s.found, err = spool.Open(d, "Queue", small, slog.New(slog.DiscardHandler)); err != nil {
 		return nil, err
@@ -204,7 +206,8 @@ func trySite(d *crashdisk.Disk, base string) (*site, error) {
 	s.router = router.New(domain, nil, s.here, s.away)
 	s.Enqueuer = enqueuer.New(s.spool, s.router, s.kernel, settings,
 		enqueuer.Server{MainDomain: domain, Clients: func() []netip.Prefix { return s.clients },
-			Rules: func() *rules.Set { return s.rules }, Filters: s.filters, Base: base}, &s.stats, log, log)
+			Rules: func() *rules.Set { return s.rules }, Filters: s.filters, Base: base,
+			Reclaim: func(submission string, restored func()) { s.reclaim(submission, restored) }}, &s.stats, log, log)
 	return s, nil
 }
 

@@ -54,8 +54,17 @@ func pastOf(facts []fact.Fact) past {
 // restarts, the Enqueuer component finds all files with the .msg extension). Its
 // recipients that are not done are routed by today's table; those that the Enqueuer had
 // not come to are for it again (SPOOL R4). None of a held message ends here: it may have
-// ended before, and that be lost; or it is of a backup.
+// ended before, and that be lost; or it is of a backup. One that was taken from a file
+// comes back when that is gone.
 func (e *Enqueuer) Resume(ctx context.Context, f spool.Found) {
+	if f.Envelope.Submission == "" || e.server.Reclaim == nil {
+		e.resume(ctx, f)
+		return
+	}
+	e.server.Reclaim(f.Envelope.Submission, func() { e.resume(context.WithoutCancel(ctx), f) })
+}
+
+func (e *Enqueuer) resume(ctx context.Context, f spool.Found) {
 	p := pastOf(f.Facts)
 	if f.Hold == "" {
 		f.Hold = e.kernel.Holding(f.ID)

@@ -7,15 +7,13 @@ import (
 	"unicode/utf8"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/program"
 )
 
 // What filters say is made fit here for a header, a reply and a report. It may be a
 // stranger's: filters repeat what they have found in a message.
 
-const (
-	maxText  = 1000 // bytes of a text for the sender
-	maxField = 998  // bytes of a line of a header (RFC 5322 §2.1.1)
-)
+const maxField = 998 // bytes of a line of a header (RFC 5322 §2.1.1)
 
 // clip is as much of a stranger's line as is repeated.
 func clip(s string) string {
@@ -31,24 +29,9 @@ func leftOut(s string) string { return fmt.Sprintf("no header field, left out: %
 // isControl says whether a rune has no place in a line of text.
 func isControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
-// OneLine makes one line of what a filter or a program has said: valid UTF-8, without control
-// characters, of 1000 bytes at most.
-func OneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if isControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-	if s = strings.Join(strings.Fields(s), " "); len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "") + "…"
-	}
-	return s
-}
-
 // refusal is a rejection, for good or for now as its status says.
 func refusal(status mail.Status, code int, text string) Answer {
-	r := mail.Result{Action: mail.Failed, Status: status, Code: code, Text: OneLine(text)}
+	r := mail.Result{Action: mail.Failed, Status: status, Code: code, Text: program.OneLine(text)}
 	if status[0] == 4 {
 		r.Action = mail.Delayed
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/program"
 )
 
 // The answers of a helper (communigate: External Filters, the Helper protocol):
@@ -157,7 +158,7 @@ func (w *words) report(standard string) string {
 			w.err = err
 		}
 	}
-	if OneLine(text) == "" {
+	if program.OneLine(text) == "" {
 		return standard
 	}
 	return text

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/program"
 	"cgq/pkg/serverlog"
 )
 
@@ -251,7 +252,7 @@ func (c *rspamdClient) accept(s *rspamdAnswer) (a Answer, err error) {
 
 // encoded is a text as it may stand in a header (RFC 2047), an encoded word a line.
 func encoded(text string) string {
-	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", OneLine(text)), "?= =?", "?=\n =?")
+	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", program.OneLine(text)), "?= =?", "?=\n =?")
 }
 
 func sortedKeys[T any](m map[string]T) []string {

@@ -22,6 +22,7 @@ func TestEMails(t *testing.T) {
 	wanted := true
 	logs := discard()
 	logs.EMails, logs.Deliveries = emails, func() bool { return wanted }
+	logs.Class = func(r mail.Result) string { return "class-of-" + r.Status.String() }
 	k := kernel.New(&memLedger{}, plan, logs)
 	e := envelope(2)
 	e.Source, e.Auth, e.Submitted = mail.SMTP, "ann@a.example", time.UnixMilli(1_700_000_000_000)
@@ -34,8 +35,8 @@ func TestEMails(t *testing.T) {
 	settle(0)
 	got := strings.Split(strings.TrimSpace(said.String()), "\n")
 	want := []string{
-		`2 EMAILS [7] SMTP from <s@a.example> to <r1@b.example> SYSTEM(NULL)r1@b.example discarded: discarded, size=1234, delay=20ms, status=0.0.0, account=ann@a.example`,
-		`2 EMAILS [7] SMTP from <s@a.example> to <r0@b.example> SMTP(b.example)r0@b.example failed: 550 5.1.1 no\r\nsuch user, size=1234, delay=1.5s, status=5.1.1, host=mx.b.example, account=ann@a.example`,
+		`2 EMAILS [7] SMTP from <s@a.example> to <r1@b.example> SYSTEM(NULL)r1@b.example discarded: discarded, size=1234, delay=20ms, tries=0, status=0.0.0, account=ann@a.example`,
+		`2 EMAILS [7] SMTP from <s@a.example> to <r0@b.example> SMTP(b.example)r0@b.example failed: 550 5.1.1 no\r\nsuch user, size=1234, delay=1.5s, tries=0, status=5.1.1, class=class-of-5.1.1, host=mx.b.example, account=ann@a.example`,
 	}
 	if len(got) != len(want) {
 		t.Fatalf("it has\n%s", said.String())

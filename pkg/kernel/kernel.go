@@ -119,6 +119,8 @@ type Logs struct {
 	// Log Message Delivery). Nil: it never does.
 	EMails     *slog.Logger
 	Deliveries func() bool
+
+	Class func(mail.Result) string // why something failed, in a word, for EMails; nil: it does not say
 }
 
 // New returns a kernel with an empty queue. Nothing happens before Run.

@@ -88,7 +88,10 @@ func (k *Kernel) collect(all []settled, c fact.Change) []settled {
 func (k *Kernel) logEMail(s *settled, where string) {
 	of := s.of
 	attrs := []slog.Attr{slog.Any("id", s.id), slog.Int64("size", of.Size), slog.String("delay", s.At.Sub(of.Submitted).Round(time.Millisecond).String()),
-		slog.String("status", s.Result.Status.String())}
+		slog.Int("tries", s.Tries), slog.String("status", s.Result.Status.String())}
+	if s.Result.Action == mail.Failed && k.log.Class != nil {
+		attrs = append(attrs, slog.String("class", k.log.Class(s.Result)))
+	}
 	if s.Result.MTA != "" {
 		attrs = append(attrs, slog.String("host", s.Result.MTA))
 	}

@@ -38,6 +38,11 @@ type Envelope struct {
 	Body       BodyType // RFC 6152, RFC 3030
 	SMTPUTF8   bool     // RFC 6531: the sender needs it
 
+	// Submission names the file that the message was taken from, and no other, for ever;
+	// empty: it was in none. It has no spaces. A start asks for it and nobody later: the
+	// Queue in memory does not keep it.
+	Submission string
+
 	Trace Trace // for the Received field; not kept with the message
 }
 

@@ -130,6 +130,24 @@ type Enqueuer interface {
 	Submit(ctx context.Context, env *mail.Envelope, text io.Reader) (mail.ID, error)
 }
 
+// A FileEnqueuer is an Enqueuer for a source whose messages are in files already, each of
+// which is to be submitted once, whatever dies when.
+type FileEnqueuer interface {
+	Enqueuer
+
+	// SubmitFile is Submit of what a file holds that Submission names. When the message is
+	// durable, and before anybody can have it, taken is called, once; it returns nil when
+	// the name of the file is gone and will not come back. Nobody listens: of recipients
+	// that are refused the return path gets a report, if there is one. After an error that
+	// matches ErrUnsettled the file must keep the name that it has: the next start finds
+	// out. After any other nothing is left behind.
+	SubmitFile(ctx context.Context, env *mail.Envelope, text io.Reader, taken func() error) (mail.ID, error)
+}
+
+// ErrUnsettled is what errors of SubmitFile match when the message is durable, or may
+// be, and is not handed out in this life of the server.
+var ErrUnsettled = errors.New("left for the next start")
+
 // A Rejection is the refusal of an address or a message, for the submitter to
 // hear. The class of its status says whether to try again.
 type Rejection struct{ Result mail.Result }

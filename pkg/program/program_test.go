@@ -417,3 +417,44 @@ func FuzzSplit(f *testing.F) {
 		}
 	})
 }
+
+func TestParseLine(t *testing.T) {
+	for _, tt := range []struct{ line, args, wrong string }{
+		{"prog -x", "-x", ""},
+		{`[file] [ RCPT ][RETPATH] prog "a b"`, "a b|-f|Queue/lent/1.msg|-p|<>|-r|a@b|c@d", ""},
+		{"[STDERR] prog [RCPT]", "[RCPT]", ""},
+		{"", "", "no program"},
+		{"[FILE] ", "", "no program"},
+		{`"" x`, "", "no program"},
+		{"[FILE prog", "", `"[FILE prog" has no closing bracket`},
+		{"[LOUD] prog", "", "there is no flag [LOUD]"},
+		{`prog "x`, "", "quote is not closed"},
+	} {
+		l, err := ParseLine(tt.line)
+		if tt.wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.wrong) {
+				t.Errorf("ParseLine(%q) = %+v, %v; want %s", tt.line, l, err, tt.wrong)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("ParseLine(%q) = %v", tt.line, err)
+			continue
+		}
+		if got := strings.Join(l.Arguments("Queue/lent/1.msg", "<>", "a@b", "c@d"), "|"); got != tt.args || l.Args[0] != "prog" {
+			t.Errorf("ParseLine(%q): %q, arguments %s; want prog, %s", tt.line, l.Args[0], got, tt.args)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"", ""},
+		{" a\r\n\tb\x1b[31m\u2028c\xff\x00", "a b [31m c?"},
+		{strings.Repeat("é", 501), strings.Repeat("é", 500) + "…"},
+	} {
+		if got := OneLine(tt.in); got != tt.want {
+			t.Errorf("OneLine(%q) = %q; want %q", tt.in, got, tt.want)
+		}
+	}
+}

@@ -32,7 +32,7 @@ type Done struct {
 	Result mail.Result // of one that waits, the last error
 	Wanted bool        // the sender is to be told
 	Person bool        // a person has rejected it: the text is his
-	Tries  int         // failed attempts, of the message and its host queue too
+	Tries  int         // failed attempts before, of the message and its host queue too
 	Until  time.Time   // of one that waits: when it fails, if it is not transferred before; zero: never
 }
 

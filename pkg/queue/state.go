@@ -390,7 +390,13 @@ func (s *State) done(m *message, rcpt int, at time.Time, last mail.Result, repor
 	if r == nil || r.is(done) {
 		return
 	}
-	r.last, r.time = s.results.share(last), s.in(at)
+	if last.Action == mail.Failed {
+		r.last = s.results.share(last)
+	} else { // each host has another word for it, and the message goes
+		last.After = time.Time{}
+		r.last = &last
+	}
+	r.time = s.in(at)
 	r.set(wanted, report && m.wants(r, last))
 	s.withdraw(m, r)
 	s.reportLater(m, r.time)

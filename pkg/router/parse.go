@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/program"
 	"cgq/pkg/settings"
 )
 
@@ -195,7 +197,11 @@ func (r *record) parseRight(right string) (err error) {
 			return err
 		}
 	}
-	to.pipe = to.domain.exact() && to.domain[0] == pipeDomain
+	if to.pipe = to.domain.exact() && to.domain[0] == pipeDomain; to.pipe {
+		if err := to.checkLine(); err != nil {
+			return err
+		}
+	}
 	left := r.domain.stars()
 	wants := to.domain.stars()
 	if r.account {
@@ -206,6 +212,29 @@ func (r *record) parseRight(right string) (err error) {
 	}
 	if wants > left {
 		return fmt.Errorf("%d * right of the =, and %d left of it: each one on the right needs one on the left", wants, left)
+	}
+	return nil
+}
+
+// checkLine says what is wrong with the command line of a program. Which program it is, and
+// how it is started, is the record's to say, never a stranger's.
+func (to *target) checkLine() error {
+	if to.local == nil {
+		return errors.New("it does not say which program: write <*@domain> = \"program\"@pipe")
+	}
+	const star = "\x00" // no record has one
+	text, _ := to.local.fill(slices.Repeat([]string{star}, to.local.stars()))
+	line, err := program.ParseLine(text)
+	if err != nil {
+		return fmt.Errorf("the program: %s", strings.ReplaceAll(err.Error(), star, "*"))
+	}
+	if strings.Contains(line.Args[0], star) {
+		return errors.New("the name of the program has no *: these are for what is behind it")
+	}
+	for _, arg := range line.Args[1:] {
+		if _, err := program.ParseLine(arg + " x"); err == nil && strings.HasPrefix(arg, "[") {
+			return fmt.Errorf("%s stands in front of the program: write \"%s program …\"@pipe", arg, arg)
+		}
 	}
 	return nil
 }

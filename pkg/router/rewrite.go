@@ -45,7 +45,7 @@ func harmless(line pattern, stars []string) bool {
 		if strings.ContainsFunc(stars[i], func(c rune) bool { return !plain(c) }) {
 			return false
 		}
-		word := line[i] == "" || strings.HasSuffix(line[i], " ")
+		word := line[i] == "" || strings.HasSuffix(line[i], " ") || strings.HasSuffix(line[i], `"`)
 		if word && strings.HasPrefix(stars[i], "-") {
 			return false
 		}

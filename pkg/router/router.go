@@ -154,6 +154,7 @@ type walk struct {
 	table *Table
 	site  site
 	may   permission
+	led   bool // a record names the program that the address is
 	notes *steps
 }
 
@@ -185,13 +186,16 @@ func (w *walk) step() (again bool, err error) {
 			return false, err
 		}
 		if next.Local != w.at.Local || canonical(next.Domain) != canonical(w.at.Domain) {
+			w.led = m.to.pipe
 			return w.move(s, next)
 		}
+		w.led = w.led || m.to.pipe
 		s.Before, s.After = w.at, w.at
 		w.notes.add(s)
 	}
 	if strings.ContainsAny(w.at.Local, "%!") && w.site.isLocal(canonical(w.at.Domain)) {
 		if next, ok := unroute(w.at); ok {
+			w.led = false
 			return w.move(Step{Record: "at a local domain, what the local part names"}, next)
 		}
 	}
@@ -206,8 +210,12 @@ func (w *walk) move(s Step, next mail.Address) (bool, error) {
 }
 
 // ask asks the modules, first for what is theirs for certain, then for the rest, which
-// a name of no domain never is.
+// a name of no domain never is. A program that no record names is nobody's: else whoever
+// may write an address could start it.
 func (r *Router) ask(ctx context.Context, w *walk, rewritten bool) (Route, error) {
+	if !w.led && strings.EqualFold(w.at.Domain, pipeDomain) {
+		return Route{}, module.Reject(5, 7, 1, "no record of the Router table leads to this program")
+	}
 	for attempt := 1; attempt <= 2; attempt++ {
 		final := attempt == 2
 		if final && pseudo(w.at.Domain) {

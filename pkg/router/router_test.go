@@ -73,7 +73,9 @@ func TestRoute(t *testing.T) {
 		{"ann", "LOCAL(ann)ann@main.example", "SMTP first, LOCAL first"},
 		{`"a b"`, `LOCAL(a b)"a b"@main.example`, "SMTP first, LOCAL first"},
 		{"ann@example.com", "SMTP(example.com)ann@example.com", both + ", SMTP final"},
-		{"date@pipe", "5.1.1 no such program", "SMTP first, LOCAL first, PIPE first"},
+		{"date@pipe", "5.7.1 no record of the Router table leads to this program", ""},
+		{"date@PIPE", "5.7.1 no record of the Router table leads to this program", ""},
+		{"today@main.example", "5.1.1 no such program", "SMTP first, LOCAL first, PIPE first"},
 		{"x@list.example", "route <x@list.example>: LIST: no disk", both},
 		{"NULL", "SYSTEM(NULL)NULL", ""},
 		{"null", "SYSTEM(NULL)null", ""},
@@ -85,6 +87,7 @@ func TestRoute(t *testing.T) {
 		t.Run(tt.address, func(t *testing.T) {
 			asked = nil
 			r := New(func() string { return "main.example" }, nil, smtp, local, pipe, broken)
+			r.Use(table(t, "<today> = date@pipe"))
 			got, err := r.Route(t.Context(), address(t, tt.address))
 			text := got.String()
 			if err != nil {

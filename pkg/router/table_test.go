@@ -46,7 +46,7 @@ var plugs = []module.Module{
 		return module.Route{Queue: strings.ToLower(a.String()), Address: a}, isLocal(a.Domain)
 	}},
 	plug{"PIPE", func(a mail.Address, _ bool) (module.Route, bool) {
-		return module.Route{Queue: "prog", Address: a, Relay: true}, a.Domain == "pipe"
+		return module.Route{Queue: "prog", Address: a, Relay: true}, strings.EqualFold(a.Domain, "pipe")
 	}},
 	plug{"SMTP", func(a mail.Address, final bool) (module.Route, bool) {
 		if hop, ok := mail.ParseHop(a.Domain); ok {
@@ -169,6 +169,15 @@ func TestEveryProblemIsNamed(t *testing.T) {
 		{"<a b@a.test> = b", `stands in quotes: write "a b"`},
 		{"<a@b@a.test> = b", "stands in quotes"},
 		{"<a> = prog -x@pipe", `write "prog -x"`},
+		{"a.test = pipe", "which program"},
+		{"*.test = PIPE", "which program"},
+		{"<*@a.test> = *@pipe", "the name of the program has no *"},
+		{`<*-*@a.test> = "p* *"@pipe`, "the name of the program has no *"},
+		{`<*@a.test> = "[RCPT] \"a *\" x"@pipe`, "the name of the program has no *"},
+		{`<*@a.test> = "[*] p"@pipe`, "no flag [*]"},
+		{`<a> = "p [rcpt]"@pipe`, "stands in front of the program"},
+		{`<a> = "[FILE]"@pipe`, "no program"},
+		{`<a> = "p \"x"@pipe`, "quote is not closed"},
 		{`<"a@a.test> = b`, "no > after"},
 		{`<a> = "b@pipe`, "no closing quote"},
 		{`<a> = "b\`, "a \\ at the end"},

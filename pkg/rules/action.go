@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/program"
 )
 
 // A Kind is what an action does.
@@ -55,7 +56,7 @@ type Action struct {
 	Param     string         // as it is written
 	Addresses []mail.Address // the recipients of Store in, Redirect to, Forward to, Mirror to
 	Mailbox   string         // of Store in
-	Command   *Command       // of Execute
+	Command   *program.Line  // of Execute
 
 	fields []byte // of Add Header: lines with their ends; of Tag Subject: the tag, encoded
 	answer *answer

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/htmlindex"
 
+	"cgq/pkg/header"
 	"cgq/pkg/mail"
 )
 
@@ -56,7 +57,7 @@ func parseReaction(a *Action) error {
 	n := 0
 	for _, name := range []string{"To", "Cc", "Bcc"} {
 		value, _ := text.get(name)
-		for _, address := range addresses(value) {
+		for _, address := range header.Addresses(value) {
 			n++
 			to, err := mail.ParseAddress(address)
 			if err == nil && to.Domain == "" {
@@ -190,7 +191,7 @@ func (m *macros) expand(s string) string {
 // mailboxes are the addresses of a list in which there are macros. Each is taken apart
 // before the macros are put in, so that what a stranger wrote adds none.
 func (m *macros) mailboxes(list string) (all []mailboxName) {
-	for name, text := range addresses(list) {
+	for name, text := range header.Addresses(list) {
 		address, err := mail.ParseAddress(strings.TrimSpace(m.expand(text)))
 		if err == nil && address.Domain != "" {
 			all = append(all, mailboxName{clean(m.expand(decode(name))), address})

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cgq/pkg/program"
 )
 
 func TestWhatIsWrongIsSaid(t *testing.T) {
@@ -94,7 +96,7 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		{action("Reply with", "+Content-Type: image/png\n\nx"), `is no text`},
 		{action("Reply with", "+Subject\n\nx"), `"Subject" has no colon`},
 		{action("React with", "hello"), `its header has no To`},
-		{action("React with", "+To: nobody at all\n\nx"), `"React with": To: "nobodyatall" has no domain`},
+		{action("React with", "+To: nobody at all\n\nx"), `"React with": To: not an address: "nobody at all"`},
 		{action("Reply with", strings.Repeat("x", 65<<10)), `65536 are allowed`},
 	} {
 		_, err := Compile(tt.file)
@@ -118,12 +120,12 @@ func TestAllProblemsAreSaidAtOnce(t *testing.T) {
 func TestExecuteIsSplitWithoutAShell(t *testing.T) {
 	for _, tt := range []struct {
 		param string
-		want  Command
+		want  program.Line
 	}{
-		{"/bin/x", Command{Args: []string{"/bin/x"}}},
+		{"/bin/x", program.Line{Args: []string{"/bin/x"}}},
 		{`[file] [RCPT][RETPATH] [STDERR] /bin/x "a b" c"d"e "" $HOME;ls \n`,
-			Command{Args: []string{"/bin/x", "a b", "cde", "", "$HOME;ls", `\n`}, File: true, RetPath: true, Rcpt: true, Stderr: true}},
-		{`x "a\"b\\c\d"`, Command{Args: []string{"x", `a"b\c\d`}}},
+			program.Line{Args: []string{"/bin/x", "a b", "cde", "", "$HOME;ls", `\n`}, File: true, RetPath: true, Rcpt: true, Stderr: true}},
+		{`x "a\"b\\c\d"`, program.Line{Args: []string{"x", `a"b\c\d`}}},
 	} {
 		s := compile(t, oneRule(nil, []string{"Execute", tt.param}))
 		got := s.rules[0].actions[0].Command

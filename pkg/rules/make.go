@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"cgq/pkg/header"
 	"cgq/pkg/mail"
 )
 
@@ -262,7 +263,7 @@ func (w *maker) macros() macros {
 // mailboxes are those in a field of the original that can be written to.
 func (w *maker) mailboxes(name string) (all []mailboxName) {
 	w.v.named(name, func(i int) {
-		for display, text := range addresses(w.v.fields[i].Text()) {
+		for display, text := range header.Addresses(w.v.fields[i].Text()) {
 			address, err := mail.ParseAddress(text)
 			if err == nil && address.Domain != "" && len(all) < 10*maxAnswered {
 				all = append(all, mailboxName{bound(clean(decode(display))), address})
@@ -321,7 +322,7 @@ func (w *maker) reacted(text *answer, vars *macros) (to, cc, bcc []mailboxName, 
 		list *[]mailboxName
 	}{{"To", &to}, {"Cc", &cc}, {"Bcc", &bcc}} {
 		value, _ := text.get(part.name)
-		for _, address := range addresses(value) {
+		for _, address := range header.Addresses(value) {
 			answers = answers || strings.Contains(address, "^")
 		}
 		*part.list = vars.mailboxes(value)

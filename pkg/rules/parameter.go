@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"cgq/pkg/header"
 	"cgq/pkg/mail"
 	"cgq/pkg/program"
 )
@@ -108,7 +109,7 @@ func splitAddresses(s string) (all []string) {
 	start := 0
 	for i := 0; i <= len(s); {
 		if i < len(s) && s[i] != ',' && s[i] != ';' {
-			i = skip(s, i)
+			i = header.SkipToken(s, i)
 			continue
 		}
 		if e := strings.TrimSpace(s[start:i]); e != "" {
@@ -151,55 +152,13 @@ func parseMailbox(a *Action) error {
 	return nil
 }
 
-// A Command is what Execute runs: no shell has a look at it.
-type Command struct {
-	Args    []string // the program, then its arguments
-	File    bool     // [FILE]: it is told the name of the file, and gets no input
-	RetPath bool     // [RETPATH]: it is told the return path
-	Rcpt    bool     // [RCPT]: it is told the recipients
-	Stderr  bool     // [STDERR]: what it writes to stderr is the reason if it fails
-}
-
-var errNoProgram = errors.New("no program")
-
 // parseCommand reads [FLAG] … and a command line.
-func parseCommand(a *Action) error {
+func parseCommand(a *Action) (err error) {
 	if err := parseLine(a); err != nil {
 		return err
 	}
-	c, rest := &Command{}, strings.TrimSpace(a.Param)
-	for strings.HasPrefix(rest, "[") {
-		word, after, ok := strings.Cut(rest[1:], "]")
-		if !ok {
-			return fmt.Errorf("%q has no closing bracket", rest)
-		}
-		switch strings.ToUpper(strings.TrimSpace(word)) {
-		case "FILE":
-			c.File = true
-		case "RETPATH":
-			c.RetPath = true
-		case "RCPT":
-			c.Rcpt = true
-		case "STDERR":
-			c.Stderr = true
-		default:
-			return fmt.Errorf("there is no flag [%s]; there are [FILE], [RETPATH], [RCPT] and [STDERR]", word)
-		}
-		rest = strings.TrimSpace(after)
-	}
-	if rest == "" {
-		return errNoProgram
-	}
-	args, err := program.Split(rest)
-	if err != nil {
-		return err
-	}
-	if args[0] == "" {
-		return errNoProgram
-	}
-	c.Args = args
-	a.Command = c
-	return nil
+	a.Command, err = program.ParseLine(a.Param)
+	return err
 }
 
 // clean is a text in one line: what could end the line, or is not UTF-8, becomes a blank.

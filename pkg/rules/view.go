@@ -287,7 +287,7 @@ func (v *view) addresses(all []string, name string, names bool) []string {
 		if f.encoded {
 			text = strings.ToValidUTF8(f.Text(), string(utf8.RuneError))
 		}
-		for display, address := range addresses(text) {
+		for display, address := range header.Addresses(text) {
 			switch {
 			case !names:
 				all = append(all, v.foldEncoded(address, f.encoded))

@@ -2,10 +2,14 @@ package server
 
 import (
 	"context"
+	"iter"
 	"path"
 	"time"
 
 	"cgq/pkg/admin"
+	"cgq/pkg/metrics"
+	"cgq/pkg/module"
+	"cgq/pkg/queue"
 )
 
 // health is how the daemon is, for cgq check.
@@ -65,6 +69,25 @@ func (s *server) gauges() {
 	} {
 		s.stats.Gauge(name, value)
 	}
+}
+
+// shown is what Prometheus sees of the server, with its modules.
+func (s *server) shown(modules []module.Module) *metrics.Server {
+	names := []string{queue.Enqueuer}
+	for _, m := range modules {
+		names = append(names, m.Name())
+	}
+	return metrics.New(s.base, metrics.Source{Stats: &s.stats, Modules: names, Version: version(), Now: time.Now,
+		Queues: func() int { return s.config.Load().Metrics.Queues },
+		Hosts: func() iter.Seq[queue.HostView] {
+			return func(yield func(queue.HostView) bool) {
+				for v, err := range s.kernel.Hosts(nil) {
+					if err != nil || !yield(v) { // without a selection there is no error
+						return
+					}
+				}
+			}
+		}}, s.log.Logger("METRICS"))
 }
 
 // look looks every second whether the queue is full, so that the log says in time that

@@ -33,7 +33,7 @@ func initialize(base string, out io.Writer, set func(*config)) error {
 			}
 		}
 	}
-	if err := os.MkdirAll(base, 0o700); err != nil {
+	if err := makeBase(base); err != nil {
 		return err
 	}
 	fsys, err := disk.OpenOS(base)
@@ -47,6 +47,11 @@ func initialize(base string, out io.Writer, set func(*config)) error {
 	if err := writeRouter(fsys); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Join(settingsDir, routerFile), err)
 	}
+	if dir := c.Pipe.Submitted.Directory; !filepath.IsAbs(dir) {
+		if err := fsys.Mkdir(dir); err != nil {
+			return err
+		}
+	}
 	// RFC 5321 §4.5.1: there is always a postmaster.
 	d := directory.New(fsys, func() []string { return c.Local.Domains })
 	for _, domain := range c.Local.Domains {
@@ -56,4 +61,16 @@ func initialize(base string, out io.Writer, set func(*config)) error {
 	}
 	fmt.Fprintf(out, "settings written to %s\n", filepath.Join(base, settingsDir))
 	return nil
+}
+
+// makeBase makes the base directory. Others may go through it, to the sockets, and read
+// nothing there. One that is there stays as it is.
+func makeBase(base string) error {
+	if _, err := os.Stat(base); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(base, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(base, 0o711) //nolint:gosec // see above
 }

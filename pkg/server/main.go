@@ -78,7 +78,7 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 	root.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile for go tool pprof to this file")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out), newGenDocs())
+	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out), newOpenAPI(out), newGenDocs())
 	return root
 }
 

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cgq/pkg/access"
 	"cgq/pkg/admin"
 	"cgq/pkg/control"
 	"cgq/pkg/dequeuer"
@@ -27,8 +28,11 @@ import (
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
+	"cgq/pkg/metrics"
 	"cgq/pkg/module"
 	"cgq/pkg/module/local"
+	"cgq/pkg/module/pipe"
+	"cgq/pkg/module/pipe/submitted"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
@@ -59,7 +63,10 @@ type server struct {
 	audit     *serverlog.Log // supplementary: who did what to the Queue
 	emails    *serverlog.Log // supplementary: what became of each recipient (chapter: Log Message Delivery)
 	system    *slog.Logger   // tag SYSTEM
+	access    *access.Door
+	outlets   outlets // where else the lines of the logs go
 	stats     stats.Set
+	metrics   *metrics.Server
 	directory *directory.Directory
 	router    *router.Router
 	filters   *extfilter.Filters
@@ -69,9 +76,12 @@ type server struct {
 	dequeuer  *dequeuer.Dequeuer
 	listeners []net.Listener
 	sources   []module.Source
+	files     *submitted.Source
 	read      chan struct{} // closed when the Queue is read, or that was stopped
 	control   net.Listener
 	mux       *control.Mux
+	submit    net.Listener // for the programs of this machine
+	submitMux *control.Mux
 	state     atomic.Value // string: what it is doing
 }
 
@@ -97,17 +107,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s = &server{base: base, listeners: listeners, read: make(chan struct{}), started: c}
 	s.state.Store("starting")
 	s.use(c)
-	standard, own := c.Log.parse()
-	s.log, err = serverlog.Open(fsys, "SystemLogs", serverlog.Options{Level: standard, Levels: own, Complain: complain})
-	if err != nil {
-		return nil, err
-	}
-	s.system = s.log.Logger("SYSTEM")
-	s.audit, err = serverlog.Open(fsys, auditDir, serverlog.Options{Level: serverlog.All, Complain: complain})
-	if err == nil {
-		s.emails, err = serverlog.Open(fsys, emailsDir, serverlog.Options{Level: serverlog.All, Complain: complain})
-	}
-	if err != nil {
+	if err = s.openLogs(fsys, c); err != nil {
 		return s, errors.Join(err, s.close())
 	}
 	defer func() {
@@ -132,20 +132,18 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	s.remember(c, nil, "found at the start")
 	s.assemble()
 	s.kernel.RestoreStanding(s.spool.Standing(), time.Now())
+	s.files.Recover()
 	s.resume(ctx, found.Messages, found.Damage)
 	s.system.Log(ctx, serverlog.Major, "the journal is read", "messages", len(found.Messages), "unread", s.spool.Unread(),
 		"took", time.Since(began).Round(time.Millisecond))
 	if s.control, err = control.Listen(filepath.Join(base, "control.sock")); err != nil {
 		return s, err
 	}
+	if s.submit, err = s.listenSubmit(); err != nil {
+		return s, errors.Join(err, s.control.Close())
+	}
 	return s, nil
 }
-
-// auditDir is where the supplementary log Audit is, a file a day as of the Server Log.
-const auditDir = "SystemLogs/Audit"
-
-// emailsDir is where the supplementary log EMails is.
-const emailsDir = "SystemLogs/EMails"
 
 // resume puts into the queue what a start has found, and says what it could not believe.
 func (s *server) resume(ctx context.Context, found []spool.Found, damage []error) {
@@ -182,7 +180,7 @@ func (s *server) use(c *config) {
 	s.smtp.Store(&c.SMTP)
 	s.enqueue.Store(&c.Queue.Enqueuer)
 	if s.log != nil {
-		c.Log.apply(s.log)
+		s.useLogs(&c.Log)
 	}
 	if s.kernel != nil {
 		s.tune(c)
@@ -192,6 +190,12 @@ func (s *server) use(c *config) {
 	}
 	if s.filters != nil {
 		s.filters.Use(&c.Filters)
+	}
+	if s.metrics != nil {
+		_ = s.metrics.Use(&c.Metrics) // the log has it
+	}
+	if s.access != nil {
+		s.grant(c)
 	}
 }
 
@@ -218,10 +222,11 @@ func (s *server) assemble() {
 	s.directory = directory.New(s.fs, func() []string { return s.config.Load().Local.Domains })
 	locals := local.New(s.fs, s.directory, s.spool.Identity(), s.mainDomain, s.log.Logger("LOCAL"))
 	remotes := smtp.New(&s.smtp, &s.names, s.mainDomain, &s.stats, s.log.Logger("SMTP"))
-	modules := []module.Module{locals, remotes}
+	programs := pipe.New(s.base, func() *pipe.Deliver { return &s.config.Load().Pipe.Deliver }, s.spool.Lend, s.log.Logger("PIPE"))
+	modules := []module.Module{locals, programs, remotes}
 
 	queueLog, dequeuerLog := s.log.Logger("QUEUE"), s.log.Logger("DEQUEUER")
-	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog,
+	s.kernel = kernel.New(s.spool, s.plan, kernel.Logs{Queue: queueLog, Dequeuer: dequeuerLog, Class: s.class,
 		EMails: s.emails.Logger("EMAILS"), Deliveries: func() bool { return s.config.Load().Queue.Dequeuer.LogDelivery }}, modules...)
 	s.tune(c)
 	s.router = router.New(s.mainDomain, s.log.Logger("ROUTER"), modules...)
@@ -229,23 +234,29 @@ func (s *server) assemble() {
 	s.router.Use(c.router)
 	s.filters = extfilter.New(s.base, s.mainDomain, s.log.Logger("EXTFILTER"))
 	s.filters.Use(&c.Filters)
-	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue,
-		enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients, Rules: s.liveRules, Filters: s.filters, Base: s.base}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
+	s.files = submitted.New(s.base, &c.Pipe.Submitted, s.mainDomain, s.read, &s.stats, s.log.Logger("PIPE"))
+	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue, enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients,
+		Rules: s.liveRules, Filters: s.filters, Base: s.base, Reclaim: s.files.Reclaim}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, dequeuer.Server{
 		MainDomain: s.mainDomain, Settings: func() *dequeuer.Settings { return &s.config.Load().Queue.Dequeuer },
-		Words: func() *dsn.Languages { return s.config.Load().words }, Class: func(mail.Result) string { return "" },
+		Words: func() *dsn.Languages { return s.config.Load().words }, Class: s.class,
 		Client: s.enqueuer.IsClient, Open: s.spool.Open,
 	}, &s.stats, dequeuerLog)
-	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))}
+	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI")), s.files}
 
 	s.gauges()
-	face := &admin.Server{Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
-		Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
+	s.metrics = s.shown(modules)
+	s.access = access.New(access.System(), s.log.Logger("ADMIN"))
+	s.grant(c)
+	face := &admin.Server{Access: admin.Access{Rights: s.access.Rights, Granted: s.access.Granted},
+		Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
+		Logs: admin.Logs{EMails: s.emails, Audit: s.audit}, Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
-		State: func() string { return s.state.Load().(string) }, Health: s.health,
+		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
 		Rules:    admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules},
 		Settings: s.settingsFace()}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
+	s.submitMux = s.submitter().Mux(s.log.Logger("ADMIN"))
 }
 
 // rerouted is the Router for one who asks it again of what is in the Queue: that is not
@@ -286,7 +297,10 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	reports := s.stage(func(ctx context.Context) error { s.dequeuer.Run(ctx); return nil })
 	transfers := s.stage(func(ctx context.Context) error { s.kernel.Run(ctx, s.enqueuer, grace); return nil })
 	face := s.stage(func(ctx context.Context) error { return s.mux.Serve(ctx, s.control) })
+	metrics := s.stage(func(ctx context.Context) error { s.metrics.Run(ctx); return nil })
+	programs := s.stage(func(ctx context.Context) error { return s.submitMux.Serve(ctx, s.submit) })
 	intake := s.stage(func(ctx context.Context) error { return s.receive(ctx, stop) })
+	_ = s.metrics.Use(&s.config.Load().Metrics) // the log has it
 	s.ready(errOut)
 	for ctx.Err() == nil {
 		select {
@@ -301,7 +315,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	s.state.Store("stopping")
 	notify("STOPPING=1")
 	s.system.Log(ctx, serverlog.Major, "stopping")
-	err := errors.Join(watching(), intake(), index(), transfers(), reports(), face(), checkpoints(), looking())
+	err := errors.Join(watching(), intake(), programs(), index(), transfers(), reports(), face(), metrics(), checkpoints(), looking())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
@@ -372,11 +386,9 @@ func (s *server) close() (err error) {
 		}
 		err = errors.Join(err, s.log.Close())
 	}
-	if s.audit != nil {
-		err = errors.Join(err, s.audit.Close())
-	}
-	if s.emails != nil {
-		err = errors.Join(err, s.emails.Close())
+	err = errors.Join(err, s.closeSupplements())
+	if s.submitMux != nil {
+		s.submitMux.Close()
 	}
 	if s.mux != nil {
 		s.mux.Close() // who follows the log has seen its end

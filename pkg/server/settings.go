@@ -3,13 +3,15 @@ package server
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
-	"strings"
 	"time"
 
+	"cgq/pkg/access"
+	"cgq/pkg/admin"
+	"cgq/pkg/bounce"
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
 	"cgq/pkg/disk"
@@ -17,12 +19,14 @@ import (
 	"cgq/pkg/enqueuer"
 	"cgq/pkg/extfilter"
 	"cgq/pkg/kernel"
+	"cgq/pkg/metrics"
 	"cgq/pkg/module/local"
+	"cgq/pkg/module/pipe"
+	"cgq/pkg/module/pipe/submitted"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
 	"cgq/pkg/rules"
-	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 	"cgq/pkg/spool"
 )
@@ -61,39 +65,6 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	return netip.ParsePrefix(s)
-}
-
-// Logging is the section log.
-type Logging struct {
-	Level  string            `toml:"level" values:"0|1|2|3|4|5" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
-	Levels map[string]string `toml:"levels" doc:"the levels of single components by their tags, as ENQUEUER = \"4\" (chapter: Enqueuer Log, Dequeuer Log)"`
-}
-
-// Validate names the first key that cannot be used.
-func (l *Logging) Validate() error {
-	if _, ok := serverlog.ParseLevel(l.Level); !ok {
-		return fmt.Errorf("level: %q is no level: 0 to 5, or its name", l.Level)
-	}
-	for tag, level := range l.Levels {
-		if _, ok := serverlog.ParseLevel(level); !ok {
-			return fmt.Errorf("levels.%s: %q is no level: 0 to 5, or its name", tag, level)
-		}
-	}
-	return nil
-}
-
-func (l *Logging) apply(log *serverlog.Log) {
-	standard, own := l.parse()
-	log.SetLevels(standard, own)
-}
-
-func (l *Logging) parse() (standard slog.Level, own map[string]slog.Level) {
-	standard, _ = serverlog.ParseLevel(l.Level)
-	own = map[string]slog.Level{}
-	for tag, level := range l.Levels {
-		own[strings.ToUpper(tag)], _ = serverlog.ParseLevel(level)
-	}
-	return standard, own
 }
 
 // Queue is the section queue: the chapter's Queue page.
@@ -157,11 +128,31 @@ func (q *Queue) Validate() error {
 		prefix("acts", q.Acts.Validate()), prefix("files", q.Files.Validate()), prefix("journal", q.Journal.Validate()))
 }
 
+// prefix puts the name of a table in front of each key that is wrong in it.
 func prefix(table string, err error) error {
 	if err == nil {
 		return nil
 	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, prefix(table, e))
+		}
+		return errors.Join(all...)
+	}
 	return fmt.Errorf("%s.%w", table, err)
+}
+
+// Pipe is the section pipe: mail of programs, and for them.
+type Pipe struct {
+	Submitted submitted.Settings   `toml:"submitted" doc:"mail from files: docs/pipe.md; takes effect at the next start"`
+	Submit    admin.SubmitSettings `toml:"submit" doc:"mail that programs of this machine hand in, with cgq submit or sendmail"`
+	Deliver   pipe.Deliver         `toml:"deliver" doc:"mail to programs, to which records of the Router table lead"`
+}
+
+// Validate names the first key that cannot be used.
+func (p *Pipe) Validate() error {
+	return errors.Join(prefix("submitted", p.Submitted.Validate()), prefix("submit", p.Submit.Validate()), prefix("deliver", p.Deliver.Validate()))
 }
 
 // settingsDir is below the base directory.
@@ -174,9 +165,13 @@ type config struct {
 	Queue   Queue
 	SMTP    smtp.Settings
 	Local   local.Settings
+	Pipe    Pipe
 	Rules   rules.File
 	Filters extfilter.Settings
 	Reports dsn.File
+	Metrics metrics.Settings
+	Bounces bounce.File
+	Access  access.Settings
 
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
@@ -184,16 +179,19 @@ type config struct {
 	router  *router.Table
 	words   *dsn.Languages
 	files   settings.Files // what all this was read from
+	classes *bounce.Rules  // those of Bounces, then the built-in ones
+	access  *access.Table
 }
 
 func defaults() *config {
 	return &config{
 		General: General{MainDomain: "localhost", Clients: []string{}},
-		Log:     Logging{Level: "3", Levels: map[string]string{}},
+		Log:     loggingDefaults(),
 		Queue: Queue{Enqueuer: enqueuer.Defaults(), Dequeuer: dequeuer.Defaults(), Acts: actsDefaults(),
 			Files: Files{Foldering: string(spool.Hundred)}, Journal: journalDefaults()},
 		SMTP:  smtp.Defaults(),
-		Local: local.Defaults(), Reports: dsn.Default(),
+		Local: local.Defaults(), Reports: dsn.Default(), Metrics: metrics.Defaults(),
+		Pipe: Pipe{Submitted: submitted.Defaults(), Submit: admin.SubmitDefaults(), Deliver: pipe.Defaults()},
 	}
 }
 
@@ -204,9 +202,13 @@ func (c *config) sections() []settings.Section {
 		{Name: "queue", Value: &c.Queue, Doc: "The chapter's Queue page: the Enqueuer, the Dequeuer, the Queue itself."},
 		{Name: "smtp", Value: &c.SMTP, Doc: "The SMTP module."},
 		{Name: "local", Value: &c.Local, Doc: "The Local Delivery module, and the local domains."},
+		{Name: "pipe", Value: &c.Pipe, Doc: "Mail of programs, and mail to programs: [pipe.md](pipe.md)."},
 		{Name: "rules", Value: &c.Rules, Doc: "Server-wide Rules: [rules.md](rules.md)."},
 		{Name: "filters", Value: &c.Filters, Doc: "External Filters: [filters.md](filters.md)."},
 		{Name: "reports", Value: &c.Reports, Doc: "The words of reports; the built-in ones count where a text is not given."},
+		{Name: "bounce-classes", Value: &c.Bounces, Doc: "Rules of one's own for bounce classes."},
+		{Name: "metrics", Value: &c.Metrics, Doc: "Metrics for Prometheus."},
+		{Name: "access", Value: &c.Access, Doc: "Who may use cgq, and for what."},
 	}
 }
 
@@ -242,10 +244,22 @@ func loadFiles(files settings.Files) (*config, error) {
 	if err := named(set, &c.Filters); err != nil {
 		return nil, err
 	}
+	if err := runs(c.Pipe.Deliver.User, c.General.User); err != nil {
+		return nil, err
+	}
+	if c.access, err = access.Compile(&c.Access, access.System()); err != nil {
+		return nil, err // Validate has seen it
+	}
 	c.rules, c.words = set, c.Reports.Languages()
+	own, err := bounce.Compile(&c.Bounces)
+	if err != nil {
+		return nil, err // Validate has seen it
+	}
+	c.classes = own.Before(bounce.Default())
 	c.plans = map[string]kernel.Plan{
 		"SMTP":  plan(c.SMTP.Send.Channels, c.SMTP.Send.QueueChannels, c.SMTP.Send.Retry, c.SMTP.Send.Expire),
 		"LOCAL": plan(c.Local.Channels, c.Local.QueueChannels, c.Local.Retry, c.Local.Expire),
+		"PIPE":  plan(c.Pipe.Deliver.Channels, c.Pipe.Deliver.QueueChannels, c.Pipe.Deliver.Retry, c.Pipe.Deliver.Expire),
 	}
 	e := &c.Queue.Enqueuer
 	p := plan(e.Processors, e.Processors, e.Retry, e.Expire)
@@ -269,6 +283,9 @@ func (c *config) later(old *config) (all []string) {
 	}
 	for _, key := range c.Queue.Journal.later(&old.Queue.Journal) {
 		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal."+key)
+	}
+	if !reflect.DeepEqual(c.Pipe.Submitted, old.Pipe.Submitted) {
+		all = append(all, filepath.Join(settingsDir, "pipe.toml")+": submitted")
 	}
 	if c.General.User != old.General.User {
 		all = append(all, filepath.Join(settingsDir, "server.toml")+": user")

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"cgq/pkg/settings"
 )
 
 // An identity is the user that the server becomes when it is started as root.
@@ -37,7 +39,7 @@ func (id *identity) own(base string) error {
 	if id == nil || os.Geteuid() != 0 {
 		return nil
 	}
-	for _, name := range []string{".", settingsDir, "Queue", "Domains", "SystemLogs"} {
+	for _, name := range []string{".", settingsDir, "Queue", "Domains", "SystemLogs", "Submitted"} {
 		st, err := os.Stat(filepath.Join(base, name))
 		if os.IsNotExist(err) {
 			continue
@@ -76,4 +78,14 @@ func (id *identity) become() error {
 		return fmt.Errorf("become %s: the way back to root is open", id.name)
 	}
 	return nil
+}
+
+// runs refuses a user for programs that the server, once it is somebody else, could not make of
+// itself.
+func runs(programs, server string) error {
+	if programs == "" || server == "" || programs == server {
+		return nil
+	}
+	return settings.Problems{{File: filepath.Join(settingsDir, "pipe.toml"), Key: "deliver.user", Why: fmt.Sprintf(
+		"cgqd becomes %s (user in server.toml), and only root can start programs as %s; leave it empty", server, programs)}}
 }

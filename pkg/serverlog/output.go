@@ -17,6 +17,7 @@ type output struct {
 	fs       disk.FS
 	dir      string
 	complain func(error) // or nil
+	keeper   keeper
 
 	file    disk.File // nil: could not be opened, or closed
 	day     string    // of file, or of the one that could not be opened
@@ -34,12 +35,16 @@ func (o *output) begin(day string) {
 	if err := o.open(day); err != nil {
 		o.tell(err)
 	}
+	o.tidy()
 }
 
 // open opens the file of a day, to append to it. What is there under its name and is no
 // regular file, such as a link, stays as it is, and nothing is written.
 func (o *output) open(day string) error {
 	o.leave()
+	if o.day != day {
+		o.keeper.due.Store(true)
+	}
 	o.day = day
 	name := path.Join(o.dir, day+suffix)
 	f, err := o.fs.Open(name)
@@ -105,6 +110,7 @@ func (o *output) write(day string, lines []byte) {
 	if err == nil {
 		n, err = o.file.WriteAt(all, end)
 	}
+	o.keeper.grown += int64(n)
 	if n > 0 {
 		o.torn = all[n-1] != '\n'
 	}

@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +45,7 @@ const (
 type Options struct {
 	Level  slog.Level            // of components that have none of their own
 	Levels map[string]slog.Level // by tag
+	Keep   Keep                  // how long files stay
 
 	// Complain hears why lines are lost, as soon as they are, and not again until the
 	// log is written again; nil: nobody does. It may block: nobody who logs waits for it.
@@ -76,12 +76,8 @@ type Log struct {
 	wake  chan struct{} // there is something to do; closed by Close
 	hurry chan struct{} // do not wait for more
 
-	levels struct {
-		sync.Mutex
-		standard slog.Level
-		own      map[string]slog.Level
-		knobs    map[string]*atomic.Int64 // what the handlers look at
-	}
+	levels  tuning
+	outlets atomic.Pointer[[]*Outlet]
 }
 
 // Open opens the log in a directory of fsys, which it makes if it has to. A day's file
@@ -97,7 +93,7 @@ func Open(fsys disk.FS, dir string, o Options) (*Log, error) {
 		wake:  make(chan struct{}, 1),
 		hurry: make(chan struct{}, 1),
 	}
-	l.levels.knobs = map[string]*atomic.Int64{}
+	l.out.keep(o.Keep)
 	l.SetLevels(o.Level, o.Levels)
 	l.clock.set(time.Now())
 	l.day = l.clock.day
@@ -106,67 +102,14 @@ func Open(fsys disk.FS, dir string, o Options) (*Log, error) {
 	return l, nil
 }
 
-// Logger returns the logger of the component with a tag, such as "SMTPI". It
-// follows the component's level.
-func (l *Log) Logger(tag string) *slog.Logger {
-	l.levels.Lock()
-	defer l.levels.Unlock()
-	return slog.New(newHandler(l, l.knob(tag), tag))
-}
-
-// knob is called with levels locked.
-func (l *Log) knob(tag string) *atomic.Int64 {
-	k := l.levels.knobs[tag]
-	if k == nil {
-		k = new(atomic.Int64)
-		l.levels.knobs[tag] = k
-		l.turn(tag, k)
-	}
-	return k
-}
-
-func (l *Log) turn(tag string, k *atomic.Int64) {
-	level, own := l.levels.own[tag]
-	if !own {
-		level = l.levels.standard
-	}
-	k.Store(int64(level))
-}
-
-// SetLevel sets the level of one component, whatever that of the others is.
-func (l *Log) SetLevel(tag string, level slog.Level) {
-	l.levels.Lock()
-	defer l.levels.Unlock()
-	l.levels.own[tag] = level
-	l.turn(tag, l.knob(tag))
-}
-
-// SetLevels sets all levels: those of the components in own, and standard for the rest.
-func (l *Log) SetLevels(standard slog.Level, own map[string]slog.Level) {
-	l.levels.Lock()
-	defer l.levels.Unlock()
-	l.levels.standard, l.levels.own = standard, map[string]slog.Level{}
-	maps.Copy(l.levels.own, own)
-	for tag, k := range l.levels.knobs {
-		l.turn(tag, k)
-	}
-}
-
-// Levels returns the level of every component that has one of its own or has a
-// logger, by tag.
-func (l *Log) Levels() map[string]slog.Level {
-	l.levels.Lock()
-	defer l.levels.Unlock()
-	all := maps.Clone(l.levels.own)
-	for tag, k := range l.levels.knobs {
-		all[tag] = slog.Level(k.Load())
-	}
-	return all
-}
-
 // add takes a line for the file, if there is room for it.
 func (l *Log) add(t time.Time, level slog.Level, line []byte) {
 	size := len(clockLayout) + len(line)
+	if outlets := l.outlets.Load(); outlets != nil {
+		for _, o := range *outlets {
+			o.add(t, level, line) // first: they need no disk
+		}
+	}
 	l.mu.Lock()
 	if !l.makeRoom(t, level, size) {
 		l.mu.Unlock()

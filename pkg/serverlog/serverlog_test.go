@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -142,12 +141,13 @@ func TestLevels(t *testing.T) {
 				t.Errorf("%s: the level of %s is not %d", what, c.tag, c.want)
 			}
 		}
-		if got, want := l.Levels(), map[string]slog.Level{"SMTP": wantSMTP, "QUEUE": wantQueue}; !maps.Equal(got, want) {
-			t.Errorf("%s: Levels = %v, want %v", what, got, want)
+		all := l.Levels()
+		if len(all) != 2 || all[0].Tag != "QUEUE" || all[0].Level != wantQueue || all[1].Tag != "SMTP" || all[1].Level != wantSMTP {
+			t.Errorf("%s: Levels = %+v, want QUEUE %d and SMTP %d", what, all, wantQueue, wantSMTP)
 		}
 	}
 	check("as opened", serverlog.All, serverlog.Major)
-	l.SetLevel("QUEUE", serverlog.Low)
+	l.SetLevel("QUEUE", serverlog.Low, 0, nil)
 	check("one set", serverlog.All, serverlog.Low)
 	l.SetLevels(serverlog.Problem, map[string]slog.Level{"QUEUE": serverlog.Failure})
 	check("all set", serverlog.Problem, serverlog.Failure)

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"cgq/pkg/disk"
@@ -101,23 +100,6 @@ func (r *reader) close() {
 	}
 }
 
-// days returns the days up to last that have a file, the oldest first. Later ones
-// were written under a wrong clock.
-func (r *reader) days(last string) ([]string, error) {
-	names, err := r.fs.List(r.dir)
-	if err != nil {
-		return nil, err
-	}
-	var days []string
-	for _, name := range names {
-		day, ok := strings.CutSuffix(name, suffix)
-		if _, err := time.Parse(dayLayout, day); ok && err == nil && day <= last {
-			days = append(days, day)
-		}
-	}
-	return days, nil // in order: List sorts, and these names sort by date
-}
-
 // open goes to a place in the file of a day, if there is one.
 func (r *reader) open(day string, at int64) (err error) {
 	r.close()
@@ -138,7 +120,7 @@ func (r *reader) open(day string, at int64) (err error) {
 
 // next goes to the next day up to last that has a file, if there is one.
 func (r *reader) next(last string) (bool, error) {
-	days, err := r.days(last)
+	days, err := daysIn(r.fs, r.dir, last)
 	if err != nil {
 		return false, err
 	}
@@ -152,7 +134,7 @@ func (r *reader) next(last string) (bool, error) {
 // begin goes to the first line that the query wants of those that are there: from
 // the end of the day last back, as far as they are wanted.
 func (r *reader) begin(last string) error {
-	days, err := r.days(last)
+	days, err := daysIn(r.fs, r.dir, last)
 	if err != nil {
 		return err
 	}

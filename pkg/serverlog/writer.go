@@ -21,6 +21,7 @@ func (l *Log) run() {
 	}
 	l.write()
 	err := l.out.close()
+	l.out.keeper.wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended, l.endErr = true, err
@@ -56,6 +57,7 @@ func (l *Log) write() {
 			done <- err
 		}
 	}
+	l.out.tidy()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.spare = chunk
@@ -102,6 +104,7 @@ func (l *Log) Sync() error {
 // Close writes what there is, syncs it, and ends the log; lines that come later
 // are dropped. It returns after five seconds, whatever the disk does.
 func (l *Log) Close() error {
+	l.levels.close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {

@@ -11,6 +11,7 @@
 //
 // A field is a bool, a number, a string, a [Duration], a [Size], any other type with
 // UnmarshalText and MarshalText, a slice or a map of these, or a struct, which is a table.
+// A slice of structs is a list of tables, which a new server has none of.
 package settings
 
 import (

@@ -297,3 +297,40 @@ func TestReplace(t *testing.T) {
 		}
 	}
 }
+
+// A list of tables is shown as a comment, below which a person writes the first one.
+func TestWriteDefaultsOfTables(t *testing.T) {
+	type row struct {
+		Name  string   `toml:"name" doc:"what it is called"`
+		Words []string `toml:"words"`
+		On    bool     `toml:"on" doc:"whether"`
+	}
+	type inner struct {
+		Rows []row `toml:"row" doc:"as many as you like:"`
+	}
+	var value struct {
+		Inner inner `toml:"inner"`
+	}
+	fsys := crashdisk.New(-1)
+	if err := settings.WriteDefaults(fsys, "Settings", settings.Section{Name: "rows", Value: &value}); err != nil {
+		t.Fatal(err)
+	}
+	text := fsys.Files(".toml")["Settings/rows.toml"]
+	const want = `
+[inner]
+
+# as many as you like:
+#
+# [[inner.row]]
+# name = ""                 # what it is called
+# words = []
+# on = false                # whether
+`
+	if !strings.HasSuffix(text, want) {
+		t.Errorf("got\n%s\nwant at its end\n%s", text, want)
+	}
+	written := []byte(text + "[[inner.row]]\nname = \"x\"\n")
+	if err := settings.Decode("rows.toml", written, &value); err != nil || len(value.Inner.Rows) != 1 || value.Inner.Rows[0].Name != "x" {
+		t.Errorf("read %+v, %v", value, err)
+	}
+}

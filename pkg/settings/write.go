@@ -95,6 +95,14 @@ func writeTable(b *strings.Builder, key []string, v reflect.Value) error {
 			tables = append(tables, f)
 			continue
 		}
+		if f.Type.Kind() == reflect.Slice && isTable(f.Type.Elem()) {
+			b.WriteByte('\n')
+			writeComment(b, f.doc)
+			if err := writeExample(b, append(slices.Clone(key), f.key), f.Type.Elem()); err != nil {
+				return err
+			}
+			continue
+		}
 		text, err := valueText(v.FieldByIndex(f.Index))
 		if err != nil {
 			return fmt.Errorf("%s: %w", dotted(append(key, f.key)), err)
@@ -111,6 +119,24 @@ func writeTable(b *strings.Builder, key []string, v reflect.Value) error {
 		if err := writeTable(b, inner, v.FieldByIndex(f.Index)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// writeExample writes what one table of a list looks like, as a comment: there is none of
+// them in a new file, and an empty list would have to go before the first one comes.
+func writeExample(b *strings.Builder, key []string, t reflect.Type) error {
+	fmt.Fprintf(b, "#\n# [[%s]]\n", dotted(key))
+	for _, f := range fieldsOf(t) {
+		text, err := valueText(reflect.Zero(f.Type))
+		if err != nil {
+			return fmt.Errorf("%s: %w", dotted(append(key, f.key)), err)
+		}
+		line := "# " + keyText(f.key) + " = " + text
+		if f.doc != "" {
+			line += strings.Repeat(" ", max(1, 28-len(line))) + "# " + f.doc
+		}
+		b.WriteString(line + "\n")
 	}
 	return nil
 }

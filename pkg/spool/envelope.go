@@ -21,6 +21,7 @@ import (
 //	A example.com                                        Domain it came in through
 //	T 2026-11-23T22:15:01.123Z                           time of submission
 //	E ENVID=… RET=HDRS BODY=8BITMIME SMTPUTF8            RFC 3461, 6152, 6531; xtext
+//	  SUBMISSION=…                                       the file that it was taken from
 //	P I dd-mm-yyyy hh:mm:ss 0000 ____ ____ <return path>
 //	R W dd-mm-yyyy hh:mm:ss 0000 ____ _FY_ <recipient>
 //	N 0 NOTIFY=SUCCESS,FAILURE ORCPT=…                   RFC 3461; xtext
@@ -79,6 +80,9 @@ func appendParameters(b []byte, e *mail.Envelope) []byte {
 	}
 	if e.SMTPUTF8 {
 		b = append(b, " SMTPUTF8"...)
+	}
+	if e.Submission != "" {
+		b = appendXtext(append(b, " SUBMISSION="...), e.Submission)
 	}
 	if len(b) == start+1 {
 		return b[:start]
@@ -221,6 +225,8 @@ func parseParameters(e *mail.Envelope, s string) (err error) {
 				"BINARYMIME": mail.BodyBinaryMIME}[value]
 		case "SMTPUTF8":
 			e.SMTPUTF8 = true
+		case "SUBMISSION":
+			e.Submission, err = parseXtext(value)
 		}
 		if err != nil {
 			return err

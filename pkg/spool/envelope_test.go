@@ -51,6 +51,7 @@ var envelopes = rapid.Custom(func(t *rapid.T) *mail.Envelope {
 		Return:     mail.Return(rapid.IntRange(0, 2).Draw(t, "ret")),
 		Body:       mail.BodyType(rapid.IntRange(0, 3).Draw(t, "body")),
 		SMTPUTF8:   rapid.Bool().Draw(t, "smtputf8"),
+		Submission: anything.Draw(t, "submission"),
 	}
 	if rapid.Bool().Draw(t, "has a return path") {
 		e.ReturnPath = addresses.Draw(t, "return path")
@@ -91,7 +92,7 @@ func TestEnvelopeForm(t *testing.T) {
 		ReturnPath: mail.Address{Local: "o'brien", Domain: "example.com"}, Source: mail.SMTP, Auth: "ann@example.com",
 		Peer: netip.MustParseAddr("192.0.2.1"), Domain: "example.com",
 		Submitted:  time.Date(2026, 11, 23, 23, 15, 1, 123e6, time.FixedZone("", 3600)),
-		EnvelopeID: "QQ 314=+", Return: mail.ReturnHeaders, Body: mail.Body8BitMIME, SMTPUTF8: true,
+		EnvelopeID: "QQ 314=+", Return: mail.ReturnHeaders, Body: mail.Body8BitMIME, Submission: "5f0c", SMTPUTF8: true,
 		Recipients: []mail.Recipient{
 			{Address: mail.Address{Local: "bob", Domain: "example.net"}},
 			{Address: mail.Address{Local: "a b", Domain: "example.org"}, Notify: mail.NotifySuccess | mail.NotifyFailure,
@@ -102,7 +103,7 @@ func TestEnvelopeForm(t *testing.T) {
 	const want = `S <ann@example.com> SMTP [192.0.2.1]
 A example.com
 T 2026-11-23T22:15:01.123Z
-E ENVID=QQ+20314+3D+2B RET=HDRS BODY=8BITMIME SMTPUTF8
+E ENVID=QQ+20314+3D+2B RET=HDRS BODY=8BITMIME SMTPUTF8 SUBMISSION=5f0c
 P I 23-11-2026 22:15:01 0000 ____ ____ <o'brien@example.com>
 R W 23-11-2026 22:15:01 0000 ____ _FY_ <bob@example.net>
 R W 23-11-2026 22:15:01 0000 ____ _F__ <"a b"@example.org>

@@ -54,6 +54,8 @@ func (s *Set) Gauge(name string, value func() int64) {
 type Element struct {
 	Name  string
 	Value int64
+	Kind  Kind
+	Doc   string // empty: the catalogue does not have it
 }
 
 // All returns every element, sorted by name.
@@ -67,7 +69,8 @@ func (s *Set) All() []Element {
 	s.mu.Unlock() // a gauge may take other locks
 	all := make([]Element, 0, len(values))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		all = append(all, Element{name, values[name]()})
+		about := catalogue[name]
+		all = append(all, Element{name, values[name](), about.Kind, about.Doc})
 	}
 	return all
 }

@@ -13,7 +13,8 @@ func TestElementsAreSortedAndLive(t *testing.T) {
 	s.Counter("smtpInputTotal").Add(2)
 	s.Counter("smtpInputTotal").Add(1)
 	s.Counter("aaa")
-	want := []stats.Element{{"aaa", 0}, {"numQueuedMessages", 7}, {"smtpInputTotal", 3}}
+	want := []stats.Element{{Name: "aaa"}, {"numQueuedMessages", 7, stats.Level, "messages in the Queue"},
+		{"smtpInputTotal", 3, stats.Total, "SMTP sessions that others have opened"}}
 	if got := s.All(); !slices.Equal(got, want) {
 		t.Errorf("All = %v, want %v", got, want)
 	}

@@ -65,10 +65,14 @@ func (s *site) set(t *testing.T, file, key, value string) {
 	b, err := os.ReadFile(name)
 	check(t, err)
 	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + ` = .*$`)
-	if n := len(line.FindAll(b, -1)); n != 1 {
+	end := len(b)
+	if top := bytes.Index(b, []byte("\n[")); top >= 0 && line.Match(b[:top]) { // others are in tables
+		end = top
+	}
+	if n := len(line.FindAll(b[:end], -1)); n != 1 {
 		t.Fatalf("%s has %d lines with %s, want 1", name, n, key)
 	}
-	check(t, os.WriteFile(name, line.ReplaceAllLiteral(b, []byte(key+" = "+value)), 0o600))
+	check(t, os.WriteFile(name, append(line.ReplaceAllLiteral(b[:end], []byte(key+" = "+value)), b[end:]...), 0o600))
 }
 
 // command is one of our programs. It ends when we do.

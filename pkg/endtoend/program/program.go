@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// Build builds cgq and cgqd into dir, which may not be there, with flags for go build.
+// Build builds cgq and cgqd into dir, which may not be there, with flags for go build, and
+// links the other names of cgq.
 func Build(dir string, flags ...string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -26,6 +28,11 @@ func Build(dir string, flags ...string) error {
 	args = append(args, "cgq/cmd/cgq", "cgq/cmd/cgqd")
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	for _, name := range []string{"sendmail", "mailq", "newaliases"} {
+		if err := os.Symlink("cgq", filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
 	}
 	return nil
 }

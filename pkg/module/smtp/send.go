@@ -338,7 +338,7 @@ func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int,
 	case a.class() == 2:
 		w.sent(t, v)
 		status, _ := a.split()
-		settle(t, accepted, mail.Result{Action: mail.Relayed, Status: status, Text: "relayed via " + host, MTA: host, Reports: reports})
+		settle(t, accepted, mail.Result{Action: mail.Relayed, Status: status, Text: "relayed via " + host + ": " + a.String(), MTA: host, Reports: reports})
 	case a.class() == 4:
 		if a.code == 421 {
 			w.drop()

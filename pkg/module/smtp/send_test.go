@@ -24,7 +24,7 @@ func on(n int, command, reply string) func(int, string) string {
 }
 
 const (
-	relayed = "relayed 2.6.0 relayed via mx1.example.com"
+	relayed = "relayed 2.6.0 relayed via mx1.example.com: 250 2.6.0 99811793 message accepted"
 	twice   = "message 4.4.2 connection with mx1.example.com is broken behind the final dot, " +
 		"the message may arrive twice: "
 )
@@ -242,13 +242,13 @@ func TestHosts(t *testing.T) {
 		want        string
 	}{
 		{"the best", "example.com", &sink{}, &sink{}, relayed},
-		{"the next when the first is down", "example.com", nil, &sink{}, "relayed 2.6.0 relayed via mx2.example.com"},
+		{"the next when the first is down", "example.com", nil, &sink{}, "relayed 2.6.0 relayed via mx2.example.com: 250 2.6.0 99811793 message accepted"},
 		{"the next when the first is busy", "example.com", refuses("421 4.3.2 busy"), &sink{},
-			"relayed 2.6.0 relayed via mx2.example.com"},
+			"relayed 2.6.0 relayed via mx2.example.com: 250 2.6.0 99811793 message accepted"},
 		{"the next when the first refuses", "example.com", refuses("554 no"), &sink{},
-			"relayed 2.6.0 relayed via mx2.example.com"},
+			"relayed 2.6.0 relayed via mx2.example.com: 250 2.6.0 99811793 message accepted"},
 		{"the next when the first is mute", "example.com", refuses("drop"), &sink{},
-			"relayed 2.6.0 relayed via mx2.example.com"},
+			"relayed 2.6.0 relayed via mx2.example.com: 250 2.6.0 99811793 message accepted"},
 		{"all down", "example.com", nil, nil,
 			"-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:25: connection refused"},
 		{"all refuse", "example.com", nil, refuses("554 5.7.1 go"),
@@ -259,7 +259,7 @@ func TestHosts(t *testing.T) {
 		{"no EHLO at all", "example.com", &sink{answer: on(0, "EHLO", "550 no")}, nil,
 			"-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:25: connection refused"},
 		{"an address", "mx1.example.com", &sink{}, nil, relayed},
-		{"a literal", "[192.0.2.1]", &sink{}, nil, "relayed 2.6.0 relayed via [192.0.2.1]"},
+		{"a literal", "[192.0.2.1]", &sink{}, nil, "relayed 2.6.0 relayed via [192.0.2.1]: 250 2.6.0 99811793 message accepted"},
 		{"takes no mail", "null.example", nil, nil, "failed 5.1.10 the domain null.example takes no mail"},
 		{"does not exist", "none.example", nil, nil, "failed 5.1.2 the domain none.example does not exist"},
 		{"the DNS is down", "temporary.example", nil, nil, "-; queue 4.4.3 temporary.example: the DNS gives no answer now"},
@@ -286,11 +286,11 @@ func TestRelay(t *testing.T) {
 		relay, address, want string
 		port                 int
 	}{
-		{"relay.example", "192.0.2.9:25", "relayed 2.6.0 relayed via relay.example", 25},
-		{"relay.example", "192.0.2.9:587", "relayed 2.6.0 relayed via relay.example", 587},
-		{"relay.example:2600", "192.0.2.9:2600", "relayed 2.6.0 relayed via relay.example", 25},
-		{"192.0.2.7:2600", "192.0.2.7:2600", "relayed 2.6.0 relayed via 192.0.2.7", 25},
-		{"[2001:db8::1]:2600", "[2001:db8::1]:2600", "relayed 2.6.0 relayed via 2001:db8::1", 25},
+		{"relay.example", "192.0.2.9:25", "relayed 2.6.0 relayed via relay.example: 250 2.6.0 99811793 message accepted", 25},
+		{"relay.example", "192.0.2.9:587", "relayed 2.6.0 relayed via relay.example: 250 2.6.0 99811793 message accepted", 587},
+		{"relay.example:2600", "192.0.2.9:2600", "relayed 2.6.0 relayed via relay.example: 250 2.6.0 99811793 message accepted", 25},
+		{"192.0.2.7:2600", "192.0.2.7:2600", "relayed 2.6.0 relayed via 192.0.2.7: 250 2.6.0 99811793 message accepted", 25},
+		{"[2001:db8::1]:2600", "[2001:db8::1]:2600", "relayed 2.6.0 relayed via 2001:db8::1: 250 2.6.0 99811793 message accepted", 25},
 		{"gone.example", "", "-; queue 4.4.3 gone.example: no such domain", 25},
 		{"relay.example", "", "-; queue 4.4.1 no connection with relay.example 192.0.2.9:25: connection refused", 25},
 	} {
@@ -375,9 +375,9 @@ func TestClaimOfNextHosts(t *testing.T) {
 // relay takes the mail.
 func TestNextHostsWithAPort(t *testing.T) {
 	for _, tt := range []struct{ queue, address, want string }{
-		{"mx2.example.com:2525", "192.0.2.2:2525", "relayed 2.6.0 relayed via mx2.example.com"},
-		{"[192.0.2.7]:2525", "192.0.2.7:2525", "relayed 2.6.0 relayed via [192.0.2.7]"},
-		{"[ipv6:2001:db8::1]:2525", "[2001:db8::1]:2525", "relayed 2.6.0 relayed via [ipv6:2001:db8::1]"},
+		{"mx2.example.com:2525", "192.0.2.2:2525", "relayed 2.6.0 relayed via mx2.example.com: 250 2.6.0 99811793 message accepted"},
+		{"[192.0.2.7]:2525", "192.0.2.7:2525", "relayed 2.6.0 relayed via [192.0.2.7]: 250 2.6.0 99811793 message accepted"},
+		{"[ipv6:2001:db8::1]:2525", "[2001:db8::1]:2525", "relayed 2.6.0 relayed via [ipv6:2001:db8::1]: 250 2.6.0 99811793 message accepted"},
 		{"example.com:25", "192.0.2.1:25", "-; queue 4.4.3 example.com: no such domain"}, // it has exchangers, and no address
 		{"mx2.example.com:2525", "", "-; queue 4.4.1 no connection with mx2.example.com 192.0.2.2:2525: connection refused"},
 		{"mx2.example.com:x", "", "failed 5.1.2 not a name of a host"},

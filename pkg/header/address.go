@@ -1,14 +1,14 @@
-package rules
+package header
 
 import (
 	"iter"
 	"strings"
 )
 
-// addresses yields the display name and the address of each mailbox of an address
+// Addresses yields the display name and the address of each mailbox of an address
 // list (RFC 5322 §3.4), as far as it can be understood: mail is looked at, not
 // refused. Names are not decoded; groups are their members.
-func addresses(list string) iter.Seq2[string, string] {
+func Addresses(list string) iter.Seq2[string, string] {
 	return func(yield func(name, address string) bool) {
 		start := 0
 		for i := 0; i <= len(list); {
@@ -23,14 +23,14 @@ func addresses(list string) iter.Seq2[string, string] {
 			if list[i] == ':' {
 				start = i + 1 // the name of a group
 			}
-			i = skip(list, i)
+			i = SkipToken(list, i)
 		}
 	}
 }
 
-// skip returns the place behind the character, or the quoted string, comment, address
+// SkipToken returns the place behind the character, or the quoted string, comment, address
 // in brackets or literal, that begins at i. What is not closed goes to the end.
-func skip(s string, i int) int {
+func SkipToken(s string, i int) int {
 	end := byte(0)
 	switch s[i] {
 	case '"':
@@ -51,7 +51,7 @@ func skip(s string, i int) int {
 		case s[j] == end:
 			return j + 1
 		case end == '>' && (s[j] == '"' || s[j] == '['):
-			j = skip(s, j) - 1
+			j = SkipToken(s, j) - 1
 		}
 	}
 	return len(s)
@@ -77,9 +77,9 @@ func skipComment(s string, i int) int {
 // mailbox splits Name <address>, or address (Name).
 func mailbox(s string) (name, address string) {
 	s = strings.Trim(s, " \t")
-	for i := 0; i < len(s); i = skip(s, i) {
+	for i := 0; i < len(s); i = SkipToken(s, i) {
 		if s[i] == '<' {
-			address = strings.TrimSuffix(s[i+1:skip(s, i)], ">")
+			address = strings.TrimSuffix(s[i+1:SkipToken(s, i)], ">")
 			if route, rest, ok := strings.Cut(address, ":"); ok && strings.HasPrefix(route, "@") {
 				address = rest // RFC 5322 §4.4
 			}
@@ -90,18 +90,28 @@ func mailbox(s string) (name, address string) {
 		return "", s
 	}
 	var b strings.Builder
+	gap := false // a space, which may stand beside @ and a dot only (RFC 5322 §4.4)
 	for i := 0; i < len(s); {
-		j := skip(s, i)
-		switch {
-		case s[i] == '(':
+		j := SkipToken(s, i)
+		switch s[i] {
+		case '(':
 			name = strings.Trim(unescape(strings.TrimSuffix(s[i+1:j], ")")), " \t")
-		case s[i] != ' ' && s[i] != '\t':
+		case ' ', '\t':
+			gap = true
+		default:
+			if gap && b.Len() > 0 && !joins(b.String()[b.Len()-1]) && !joins(s[i]) {
+				b.WriteByte(' ') // then it is none
+			}
 			b.WriteString(s[i:j])
+			gap = false
 		}
 		i = j
 	}
 	return name, b.String()
 }
+
+// joins says whether a character holds the parts of an address together.
+func joins(c byte) bool { return c == '@' || c == '.' }
 
 // unquote takes the quotes off the words of a phrase.
 func unquote(s string) string {
@@ -110,7 +120,7 @@ func unquote(s string) string {
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
-		j := skip(s, i)
+		j := SkipToken(s, i)
 		if s[i] == '"' {
 			b.WriteString(unescape(strings.TrimSuffix(s[i+1:j], `"`)))
 		} else {

@@ -1,0 +1,102 @@
+package pipe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"cgq/pkg/program"
+	"cgq/pkg/settings"
+)
+
+// Deliver is the table deliver of the section pipe: how messages are given to programs.
+type Deliver struct {
+	Directory     string              `toml:"directory" doc:"where the programs are, and no others can be started; below the base directory, or absolute"`
+	User          string              `toml:"user" doc:"who runs them; only a cgqd that stays root can name another than itself; empty: who runs cgqd"`
+	TimeLimit     settings.Duration   `toml:"time_limit" doc:"how long a program may run, until it and all that it has started are killed, and the message is tried again; 1s to 1h"`
+	Output        settings.Size       `toml:"output" doc:"how much of what a program writes is kept; what is more is thrown away; 1K to 16M"`
+	Channels      int                 `toml:"channels" doc:"programs at the same time, 1 to 1000 (chapter: Processors)"`
+	QueueChannels int                 `toml:"queue_channels" doc:"runs of one program at a time, 1 to channels"`
+	Retry         []settings.Duration `toml:"retry" doc:"the waits between attempts, 1s to 1w each; the last one repeats"`
+	Expire        settings.Duration   `toml:"expire" doc:"how long a program is tried before a message fails, 1m to 30d"`
+}
+
+// Defaults returns the settings of a new server.
+func Defaults() Deliver {
+	minutes := func(n int) settings.Duration { return settings.Duration(n) * settings.Duration(time.Minute) }
+	return Deliver{
+		Directory:     "Programs",
+		TimeLimit:     minutes(2),
+		Output:        64 << 10,
+		Channels:      10,
+		QueueChannels: 2,
+		Retry:         []settings.Duration{minutes(1), minutes(5), minutes(15), minutes(30), minutes(60)},
+		Expire:        5 * settings.Day,
+	}
+}
+
+// Validate says what is out of its range, each with its key in front.
+func (d *Deliver) Validate() error {
+	var errs []error
+	wrong := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf(key+": "+format, args...))
+	}
+	if !filepath.IsAbs(d.Directory) && !filepath.IsLocal(d.Directory) {
+		wrong("directory", "%q is neither absolute nor below the base directory", d.Directory)
+	}
+	if _, err := runAs(d.User); err != nil {
+		wrong("user", "%w", err)
+	}
+	if l := d.TimeLimit.D(); l < time.Second || l > time.Hour {
+		wrong("time_limit", "%s is not in 1s to 1h", d.TimeLimit)
+	}
+	if d.Output < settings.KiB || d.Output > 16*settings.MiB {
+		wrong("output", "%s is not in 1K to 16M", d.Output)
+	}
+	if d.Channels < 1 || d.Channels > 1000 {
+		wrong("channels", "%d is not in 1 to 1000", d.Channels)
+	} else if d.QueueChannels < 1 || d.QueueChannels > d.Channels {
+		wrong("queue_channels", "%d is not in 1 to %d, which is channels", d.QueueChannels, d.Channels)
+	}
+	if len(d.Retry) == 0 {
+		wrong("retry", "want one wait at least")
+	}
+	for _, w := range d.Retry {
+		if w < settings.Duration(time.Second) || w > settings.Week {
+			wrong("retry", "%s is not in 1s to 1w", w)
+		}
+	}
+	if e := d.Expire; e < settings.Duration(time.Minute) || e > 30*settings.Day {
+		wrong("expire", "%s is not in 1m to 30d", e)
+	}
+	return errors.Join(errs...)
+}
+
+// runAs is who runs programs; nil: who we are. Only root can make somebody else of himself.
+func runAs(name string) (*program.User, error) {
+	if name == "" {
+		return nil, nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	switch {
+	case err != nil:
+		return nil, err
+	case int(uid) == os.Geteuid():
+		return nil, nil
+	case os.Geteuid() != 0:
+		return nil, fmt.Errorf("only root can start programs as %s; leave it empty", name)
+	}
+	return &program.User{UID: uint32(uid), GID: uint32(gid)}, nil
+}

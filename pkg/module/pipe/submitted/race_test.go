@@ -1,0 +1,5 @@
+//go:build race
+
+package submitted
+
+const racing = true
