@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -49,6 +50,7 @@ type app struct {
 
 // Main runs cgq with the process's arguments and returns its exit status.
 func Main() int {
+	debug.SetGCPercent(400) // it lives for a moment, and lists are streamed
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal is the hard one

@@ -7,13 +7,15 @@ import (
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
 // safe returns s with everything that could command a terminal, reorder a line or
 // hide in it made visible, as \n, \x1b or \u202e: control characters, bidirectional
 // controls, other invisible ones, and bytes that are not UTF-8.
 func safe(s string) string {
-	if utf8.ValidString(s) && strings.IndexFunc(s, unsafe) < 0 {
+	if isASCII(s) || utf8.ValidString(s) && strings.IndexFunc(s, unsafe) < 0 {
 		return s
 	}
 	var b strings.Builder
@@ -34,6 +36,25 @@ func safe(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// isASCII reports whether a text is printable ASCII alone, as most are: it needs no further
+// look, and each byte is a column wide.
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// width is how many columns of a terminal a text takes.
+func width(s string) int {
+	if isASCII(s) {
+		return len(s)
+	}
+	return twwidth.Width(s)
 }
 
 // unsafe reports whether a rune is shown escaped. The joiners inside words and

@@ -7,7 +7,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/olekukonko/tablewriter"
@@ -42,7 +42,18 @@ type column struct {
 type show func(v any, now time.Time) string
 
 // The ways to show a value.
-func showText(v any, _ time.Time) string  { return fmt.Sprint(v) }
+func showText(v any, _ time.Time) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case control.State:
+		return string(v)
+	case int:
+		return strconv.Itoa(v)
+	}
+	return fmt.Sprint(v)
+}
+
 func showSize(v any, _ time.Time) string  { return size(v.(int64)) }
 func showAge(v any, now time.Time) string { return duration(now.Sub(v.(time.Time))) }
 func showTill(v any, now time.Time) string {
@@ -99,9 +110,9 @@ func writeTable[Row any](a *app, w io.Writer, t table[Row], rows iter.Seq2[Row, 
 	g := grid{cols: cols, heads: !a.noHeaders}
 	now := a.now()
 	n, err := each(rows, func(row Row) error {
-		cells := make([]string, len(cols))
+		cells, v := make([]string, len(cols)), reflect.ValueOf(&row).Elem()
 		for i, c := range cols {
-			cells[i] = cell(c, reflect.ValueOf(row).Field(fields[i].index), now)
+			cells[i] = cell(c, v.Field(fields[i].index), now)
 		}
 		g.rows = append(g.rows, cells)
 		if len(g.rows) == maxTable {
@@ -149,10 +160,10 @@ func (g *grid) measure() []int {
 	widths := make([]int, len(g.cols))
 	for i, c := range g.cols {
 		if g.heads {
-			widths[i] = twwidth.Width(c.head)
+			widths[i] = width(c.head)
 		}
 		for _, row := range g.rows {
-			widths[i] = max(widths[i], twwidth.Width(row[i]))
+			widths[i] = max(widths[i], width(row[i]))
 		}
 	}
 	return widths
@@ -180,36 +191,42 @@ func (g *grid) plain(w io.Writer) error {
 }
 
 func (g *grid) line(w *bufio.Writer, cells []string) {
-	var b strings.Builder
+	blank := 0 // spaces that are due before the next text: none end a line
 	for i, s := range cells {
 		if i > 0 {
-			b.WriteString(gap)
+			blank += len(gap)
 		}
-		pad := strings.Repeat(" ", max(0, g.widths[i]-twwidth.Width(s)))
+		pad := max(0, g.widths[i]-width(s))
 		if g.cols[i].right {
-			s = pad + s
-		} else {
-			s += pad
+			blank += pad
 		}
-		b.WriteString(s)
+		if s != "" {
+			for ; blank > 0; blank-- {
+				_ = w.WriteByte(' ') // the Flush has the error
+			}
+			_, _ = w.WriteString(s)
+		}
+		if !g.cols[i].right {
+			blank += pad
+		}
 	}
-	_, _ = w.WriteString(strings.TrimRight(b.String(), " ") + "\n") // the Flush has the error
+	_ = w.WriteByte('\n')
 }
 
 // fit cuts the elastic columns so that the table fits a terminal, if it can.
-func (g *grid) fit(width int, all bool) {
+func (g *grid) fit(room int, all bool) {
 	const least = 12 // characters that an elastic column keeps
 	widths := g.measure()
-	over := -width
+	over := -room
 	for _, w := range widths {
 		over += w + len(gap)
 	}
 	for i := len(g.cols) - 1; i >= 0 && over > 0 && !all; i-- {
-		if room := widths[i] - least; g.cols[i].elastic && room > 0 {
-			cut := min(room, over)
+		if spare := widths[i] - least; g.cols[i].elastic && spare > 0 {
+			cut := min(spare, over)
 			over -= cut
 			for _, row := range g.rows {
-				if keep := widths[i] - cut; twwidth.Width(row[i]) > keep {
+				if keep := widths[i] - cut; width(row[i]) > keep {
 					row[i] = twwidth.Truncate(row[i], keep, "…")
 				}
 			}

@@ -2,10 +2,13 @@ package control
 
 import (
 	"bufio"
-	"encoding/json"
+	"bytes"
 	"net/http"
 	"sync"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -35,26 +38,31 @@ type rowWriter struct {
 
 	mu      sync.Mutex // guards what follows, and writes to w: the timer flushes too
 	buf     *bufio.Writer
-	enc     *json.Encoder
-	waiting *time.Timer // non-nil: a flush is due
-	err     error       // sticks
+	row     bytes.Buffer // that is being written
+	waiting *time.Timer  // non-nil: a flush is due
+	err     error        // sticks
 }
 
 func newRowWriter(w http.ResponseWriter) *rowWriter {
-	out := &rowWriter{w: w, ctrl: http.NewResponseController(w), buf: bufio.NewWriterSize(w, 32<<10)}
-	out.enc = json.NewEncoder(stalling{out})
-	out.enc.SetEscapeHTML(false)
-	return out
+	return &rowWriter{w: w, ctrl: http.NewResponseController(w), buf: bufio.NewWriterSize(w, 32<<10)}
 }
 
-// stalling gives the caller a new while to read before each write that may block.
-type stalling struct{ out *rowWriter }
+// asBefore writes rows as encoding/json does, in less time.
+var asBefore = jsonv2.JoinOptions(jsontext.AllowInvalidUTF8(true), jsonv2.FormatNilSliceAsNull(true), jsonv2.FormatNilMapAsNull(true),
+	jsonv2.Deterministic(true))
 
-func (s stalling) Write(b []byte) (int, error) {
-	if s.out.buf.Available() < len(b) {
-		_ = s.out.ctrl.SetWriteDeadline(time.Now().Add(stallTimeout)) // not supported: a test without a connection
+// encode writes a row. The caller has a new while to read before each write that may block.
+func (out *rowWriter) encode(row any) error {
+	out.row.Reset()
+	if err := jsonv2.MarshalWrite(&out.row, row, asBefore); err != nil {
+		return err
 	}
-	return s.out.buf.Write(b)
+	out.row.WriteByte('\n')
+	if out.buf.Available() < out.row.Len() {
+		_ = out.ctrl.SetWriteDeadline(time.Now().Add(stallTimeout)) // not supported: a test without a connection
+	}
+	_, err := out.buf.Write(out.row.Bytes())
+	return err
 }
 
 // write sends a row, soon. An error means that nobody listens any more.
@@ -65,7 +73,7 @@ func (out *rowWriter) write(row any) error {
 		out.w.Header().Set("Content-Type", "application/x-ndjson")
 	}
 	if out.err == nil {
-		out.err = out.enc.Encode(row)
+		out.err = out.encode(row)
 	}
 	if out.err != nil {
 		return out.err
@@ -106,7 +114,7 @@ func (out *rowWriter) end(last lastRow) {
 	}
 	out.w.Header().Set("Content-Type", "application/x-ndjson")
 	if out.err == nil {
-		out.err = out.enc.Encode(last)
+		out.err = out.encode(last)
 	}
 	out.flush()
 }

@@ -97,6 +97,11 @@ func setup(env *testscript.Env) error {
 	env.Setenv("CGQ_BASE", base)
 	env.Setenv("NET", fmt.Sprintf("127.%d.%d", 1+os.Getpid()>>8%250, os.Getpid()%256)) // of this run alone
 	env.Setenv("FILES", cmp.Or(os.Getenv("CGQ_TEST_FILES"), "3000"))                   // in Submitted/
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	env.Setenv("REPO", repo)
 	env.Setenv("GORACE", "halt_on_error=1 atexit_sleep_ms=0")
 	env.Setenv("PATH", strings.Join([]string{programs, os.Getenv("PATH"), "/usr/sbin"}, string(filepath.ListSeparator)))
 	return nil

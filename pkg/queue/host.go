@@ -91,7 +91,7 @@ func (s *State) host(k Key) *host {
 	if h == nil {
 		h = &host{key: k, module: s.module(k.Module), index: -1}
 		s.mixed = s.mixed || k != Key{strings.ToUpper(k.Module), strings.ToLower(k.Queue)}
-		s.hosts[k] = h
+		s.hosts[k], s.sorted = h, nil
 	}
 	return h
 }
@@ -101,6 +101,7 @@ func (s *State) drop(h *host) {
 	if h.entries == 0 && h.workers == 0 && h.until == 0 {
 		h.leavePlace()
 		delete(s.hosts, h.key)
+		s.sorted = nil
 	}
 }
 

@@ -152,6 +152,7 @@ type State struct {
 	trash    trash
 	warnings warnings
 	hosts    map[Key]*host
+	sorted   []Key // of hosts; nil: not known, or none
 	modules  map[string]*module
 	mixed    bool       // some host queue has a name that is not in small letters
 	now      []*message // chapter: a DSN is generated immediately after the last recipient

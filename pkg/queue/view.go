@@ -51,11 +51,15 @@ type HostView struct {
 	Hold       string // why the first of them is, if all are
 }
 
-// Hosts returns the keys of all host queues, sorted.
+// Hosts returns the keys of all host queues, sorted. They are read only: as long as no host
+// queue comes or goes, everybody gets the same.
 func (s *State) Hosts() []Key {
-	return slices.SortedFunc(maps.Keys(s.hosts), func(a, b Key) int {
-		return cmp.Or(cmp.Compare(a.Module, b.Module), cmp.Compare(a.Queue, b.Queue))
-	})
+	if s.sorted == nil {
+		s.sorted = slices.SortedFunc(maps.Keys(s.hosts), func(a, b Key) int {
+			return cmp.Or(cmp.Compare(a.Module, b.Module), cmp.Compare(a.Queue, b.Queue))
+		})
+	}
+	return s.sorted
 }
 
 // Host returns one host queue.
