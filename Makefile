@@ -87,6 +87,7 @@ install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 bin/cgq $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 bin/cgqd $(DESTDIR)$(PREFIX)/sbin/
+	install -D -m 644 docs/man/cgqd-settings.5 $(DESTDIR)$(PREFIX)/share/man/man5/cgqd-settings.5
 	install -D -m 644 completions/cgq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cgq
 	install -D -m 644 completions/cgq.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cgq
 	install -D -m 644 completions/cgq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cgq.fish
@@ -106,9 +107,10 @@ completions: build ## completions/ for bash, zsh, fish and PowerShell
 	bin/cgq completion fish > completions/cgq.fish
 	bin/cgq completion powershell > completions/cgq.ps1
 
-docs: completions ## what is made from the programs: completions/, docs/commands/ and docs/openapi.yaml
+docs: completions ## what is made from the programs: completions/, docs/commands/, docs/settings.md, the manual page and docs/openapi.yaml
 	mkdir -p docs/commands
 	bin/cgq gen-docs docs/commands
+	bin/cgqd gen-docs docs
 	bin/cgqd gen-openapi > docs/openapi.yaml
 
 clean: ## what was built; ./var stays

@@ -24,11 +24,12 @@ var matrix = map[control.Right][]string{
 	control.Anyone: {"ping", "whoami"},
 	control.Monitor: {"queue/list", "queue/show", "queue/shape", "queue/explain", "message/list", "message/show", "message/trace", "hold/list", "trash/list",
 		"log/tail", "log/emails", "log/audit", "log/levels", "route", "stat", "stat/listeners", "check"},
-	control.Release:  {"queue/release", "message/release", "hold/add", "hold/remove"},
-	control.Reject:   {"queue/reject", "message/reject", "trash/restore", "trash/purge"},
-	control.View:     {"queue/backup", "message/content"},
-	control.Settings: {"message/reroute", "rules/list", "rules/show", "rules/test", "rules/import", "log/level", "account/create", "account/list", "account/delete"},
-	control.Submit:   {},
+	control.Release: {"queue/release", "message/release", "hold/add", "hold/remove"},
+	control.Reject:  {"queue/reject", "message/reject", "trash/restore", "trash/purge"},
+	control.View:    {"queue/backup", "message/content"},
+	control.Settings: {"message/reroute", "rules/list", "rules/show", "rules/test", "rules/import", "log/level", "account/create", "account/list", "account/delete",
+		"settings/list", "settings/set", "settings/file", "settings/replace", "settings/history", "settings/diff", "settings/rollback"},
+	control.Submit: {},
 }
 
 // Every request is refused without its right, whatever others the caller has, and with it

@@ -44,6 +44,7 @@ type Server struct {
 	State     func() string // running, stopping
 	Health    func() Health
 	Rules     Rules
+	Settings  Settings
 	Class     func(text string) string // why what has this error waits, in a word
 	Access    Access
 
@@ -77,6 +78,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.Handle(m, control.RulesShow, s.rulesShow)
 	control.Handle(m, control.RulesTest, s.rulesTest)
 	control.Handle(m, control.RulesImport, s.rulesImport)
+	s.settingsMux(m)
 	control.HandleLasting(m, control.LogTail, tail(s.Log))
 	control.HandleLasting(m, control.LogEmails, tail(s.Logs.EMails))
 	control.HandleLasting(m, control.LogAudit, tail(s.Logs.Audit))

@@ -168,6 +168,7 @@ func (h *house) face(t *testing.T) *admin.Server {
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
 		Class: func(text string) string { return string(bounce.Default().ClassOf(text)) },
 		Logs:  admin.Logs{EMails: h.emails, Audit: h.log}, Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),
+		Settings:  shelf(t, "").face(t),
 		Listeners: func() []control.Listener { return []control.Listener{{Role: "mx", Address: "127.0.0.1:2525"}} }}
 }
 

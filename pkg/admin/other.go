@@ -20,7 +20,7 @@ func (s *Server) account(address string) (mail.Address, error) {
 		return a, control.Errorf(control.KindBadRequest, "write it as ann@example.com", "%q is not the address of an account", address)
 	}
 	if !s.Directory.IsLocal(a.Domain) {
-		return a, control.Errorf(control.KindNoSuchDomain, "add it to domains in Settings/local.toml and send cgqd a SIGHUP",
+		return a, control.Errorf(control.KindNoSuchDomain, "add it to the local domains: cgq settings get local.domains, then cgq settings set local.domains=…",
 			"%s is not a local domain", a.Domain)
 	}
 	if _, err := directory.ParseAccount(a); err != nil {

@@ -19,9 +19,9 @@ import (
 // Rules is what the requests about Rules need of the daemon.
 type Rules struct {
 	Live    func() *rules.Set
-	Route   func(context.Context, mail.Address) (string, error) // MODULE(queue)address
-	Client  func(netip.Addr) bool                               // chapter: Client IP Addresses
-	Replace func(ctx context.Context, text []byte) error        // puts a file live, or changes nothing
+	Route   func(context.Context, mail.Address) (string, error)             // MODULE(queue)address
+	Client  func(netip.Addr) bool                                           // chapter: Client IP Addresses
+	Replace func(ctx context.Context, who control.Actor, text []byte) error // puts a file live, or changes nothing
 }
 
 func ruleRow(r rules.Rule) control.RuleRow {
@@ -174,7 +174,7 @@ func (s *Server) rulesImport(ctx context.Context, who control.Actor, in control.
 	if !in.Write || len(out.Problems) > 0 {
 		return out, nil
 	}
-	if err := s.Rules.Replace(ctx, []byte(out.Text)); err != nil {
+	if err := s.Rules.Replace(ctx, who, []byte(out.Text)); err != nil {
 		return out, err
 	}
 	out.Written = true

@@ -33,7 +33,7 @@ func (h *house) ruled() admin.Rules {
 			return "SMTP(" + a.Domain + ")" + a.String(), nil
 		},
 		Client:  func(ip netip.Addr) bool { return ip == netip.MustParseAddr("192.0.2.1") },
-		Replace: func(_ context.Context, text []byte) error { h.replaced = string(text); return nil },
+		Replace: func(_ context.Context, _ control.Actor, text []byte) error { h.replaced = string(text); return nil },
 	}
 }
 

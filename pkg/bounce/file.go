@@ -25,11 +25,11 @@ type File struct {
 // A Rule is one rule as it is written. Each key that is there must hold; of its list one
 // element must.
 type Rule struct {
-	Class  string   `toml:"class"`
-	Code   []string `toml:"code"`   // reply codes: 550, 5xx
-	Status []string `toml:"status"` // enhanced status codes: 5.1.1, x.2.2, x.7.*
-	Text   []string `toml:"text"`   // words or phrases, in any case
-	Match  string   `toml:"match"`  // a regular expression (RE2), in any case
+	Class  string   `toml:"class" doc:"the class, in a word"`
+	Code   []string `toml:"code" doc:"reply codes: 550, 5xx"`
+	Status []string `toml:"status" doc:"enhanced status codes: 5.1.1, x.2.2, x.7.*"`
+	Text   []string `toml:"text" doc:"words or phrases, in any case"`
+	Match  string   `toml:"match" doc:"a regular expression (RE2), in any case"`
 }
 
 // Limits of a File.

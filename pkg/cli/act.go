@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -99,21 +98,31 @@ func (a *app) confirm(ctx context.Context, d deed, out control.Outcome) error {
 	if !a.interactive {
 		return fmt.Errorf("%w: %s would be %s; add --yes, or look first with --dry-run", errNotConfirmed, what, d.past)
 	}
-	fmt.Fprintf(a.errOut, "%s will be %s. Go on? [y/N] ", what, d.past)
+	if answer, err := a.ask(ctx, fmt.Sprintf("%s will be %s. Go on? [y/N] ", what, d.past)); err != nil || answer != "y" && answer != "yes" {
+		return fmt.Errorf("%w; nothing was changed", errNotConfirmed)
+	}
+	return nil
+}
+
+// ask returns the answer to a question, in small letters; empty when there is none.
+func (a *app) ask(ctx context.Context, question string) (string, error) {
+	fmt.Fprint(a.errOut, question)
 	answer := make(chan string, 1) // so that the reader below ends with its read
 	go func() {
-		line, _ := bufio.NewReader(a.in).ReadString('\n') // no line: no
-		answer <- strings.ToLower(strings.TrimSpace(line))
+		var line []byte
+		for b := make([]byte, 1); ; line = append(line, b[0]) { // what is behind the line is of the next question
+			if n, err := a.in.Read(b); n == 0 && err != nil || n > 0 && b[0] == '\n' {
+				break
+			}
+		}
+		answer <- strings.ToLower(strings.TrimSpace(string(line)))
 	}()
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(a.errOut)
-		return fmt.Errorf("%w; nothing was changed", errNotConfirmed)
+		return "", context.Cause(ctx)
 	case s := <-answer:
-		if s != "y" && s != "yes" {
-			return fmt.Errorf("%w; nothing was changed", errNotConfirmed)
-		}
-		return nil
+		return s, nil
 	}
 }
 

@@ -47,6 +47,7 @@ type daemon struct {
 	freed    []control.HoldAct
 	deeds
 	ruled
+	adjusted
 }
 
 // full is a daemon with three queues.
@@ -94,6 +95,8 @@ func full() *daemon {
 		},
 		deeds: fullDeeds(),
 		ruled: fullRules(),
+
+		adjusted: fullSettings(),
 	}
 }
 
@@ -162,6 +165,7 @@ func (d *daemon) mux() *control.Mux {
 	d.handleRest(m)
 	d.handleDeeds(m)
 	d.handleRules(m)
+	d.handleSettings(m)
 	d.handleLogs(m)
 	return m
 }

@@ -60,7 +60,7 @@ func missing(err error) bool {
 	switch e.Kind {
 	case control.KindNoSuchQueue, control.KindNoSuchMessage, control.KindNoSuchAccount,
 		control.KindNoSuchDomain, control.KindNoSuchElement, control.KindNoSuchHold, control.KindNoSuchBatch,
-		control.KindNoSuchRule, control.KindNoSuchTag:
+		control.KindNoSuchRule, control.KindNoSuchTag, control.KindNoSuchKey, control.KindNoSuchChange:
 		return true
 	}
 	return false

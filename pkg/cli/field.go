@@ -109,7 +109,7 @@ func plain(f field, row reflect.Value) string {
 	switch v := v.Interface().(type) {
 	case time.Time:
 		return v.Format(time.RFC3339Nano)
-	case [][]string, []control.ConditionTest:
+	case [][]string, []string, []control.ConditionTest, []control.ChangedValue:
 		b, err := encode(v)
 		if err != nil {
 			return safe(fmt.Sprint(v))

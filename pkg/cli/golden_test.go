@@ -43,7 +43,8 @@ func TestEveryFormOfOutput(t *testing.T) {
 	base := full().serve(t)
 	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
 		"queue explain SMTP example.com", "queue shape", "trash list", "message trace 4711",
-		"rules list", "rules show spam", "rules test --message testdata/rules.eml", "log level"} {
+		"rules list", "rules show spam", "rules test --message testdata/rules.eml", "log level",
+		"settings list", "settings history", "settings set queue.dequeuer.reporting_delay=1h", "dequeuer show"} {
 		for _, form := range formats() {
 			args := append(strings.Fields(what), "-o", form)
 			name := strings.Join(strings.Fields(what)[:2], "-") + "-" + form
@@ -65,6 +66,8 @@ func TestEveryFormOfOutput(t *testing.T) {
 		"account-list":   "account list",
 		"stat":           "stat",
 		"rules-import":   "rules import testdata/Rules.settings",
+		"settings-diff":  "settings diff",
+		"settings-get":   "settings get queue.dequeuer.reporting_delay",
 		"stat-listeners": "stat --listeners -o json",
 
 		"queue-explain-schedule":     "queue explain SMTP example.com --schedule",
@@ -88,7 +91,7 @@ func TestEveryFormOfOutput(t *testing.T) {
 func TestOnATerminalTheTableFits(t *testing.T) {
 	base := full().serve(t)
 	for _, what := range []string{"queue list", "queue show SMTP example.com", "message list", "message show 4711",
-		"queue shape", "trash list", "hold list", "rules list"} {
+		"queue shape", "trash list", "hold list", "rules list", "settings list", "settings history"} {
 		args := strings.Fields(what)
 		name := strings.Join(args[:2], "-") + "-terminal"
 		t.Run(name, func(t *testing.T) {
@@ -195,6 +198,8 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 		"trash list":        "act,at,by,text,messages,recipients,bytes,purged_at",
 		"stat":              "name,value",
 		"stat --listeners":  "role,address",
+		"settings list":     "key,value,default,changed,restart,type,unit,range,values,chapter,file,version,doc",
+		"settings history":  "number,at,by,how,why,changes,files",
 	} {
 		got := cgq(t, base, nil, append(strings.Fields(what), "--columns", fields)...)
 		if got.status != exitDone || got.out == "" {

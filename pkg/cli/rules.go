@@ -13,11 +13,11 @@ import (
 )
 
 func newRules(a *app) *cobra.Command {
-	cmd := newGroup("rules", "Server-wide Rules: list, show, test, import",
+	cmd := newGroup("rules", "Server-wide Rules: list, show, test, set, import",
 		"Rules look at each message before it gets into the Queue, and act on it. They stand in\n"+
-			"Settings/rules.toml; cgqd check says what is wrong there, SIGHUP makes a running cgqd read\n"+
-			"it again. docs/rules.md has the conditions and the actions.")
-	cmd.AddCommand(newRulesList(a), newRulesShow(a), newRulesTest(a), newRulesImport(a))
+			"Settings/rules.toml, which cgq settings edit rules opens; a running cgqd notices when it is\n"+
+			"edited. docs/rules.md has the conditions and the actions.")
+	cmd.AddCommand(newRulesList(a), newRulesShow(a), newRulesTest(a), newRulesSet(a), newRulesImport(a))
 	return cmd
 }
 
@@ -165,6 +165,37 @@ func headEnd(text []byte) int {
 		begin = i + 1
 	}
 	return -1
+}
+
+func newRulesSet(a *app) *cobra.Command {
+	var o changing
+	cmd := &cobra.Command{
+		Use:   "set FILE",
+		Short: "Put other Rules live",
+		Long: "Puts a file of Rules, in the form of Settings/rules.toml, live in place of those that are; but\n" +
+			"only if nothing is wrong with it and with the other settings. cgq settings rollback undoes it.\n" +
+			"- is stdin. The answer is that of cgq settings set.",
+		Example: "  cgq rules show > rules.toml\n  cgq rules set rules.toml -m 'no more spam'",
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := a.readFile(args[0], maxRulesFile)
+			if err != nil {
+				return err
+			}
+			file, err := control.SettingsFile.Do(cmd.Context(), a.client(), control.SettingsFileName{Name: "rules"})
+			if err != nil {
+				return err
+			}
+			out, err := control.SettingsReplace.Do(cmd.Context(), a.client(), control.SettingsText{Name: file.Name, Text: string(text),
+				Version: file.Version, Why: o.why, DryRun: o.dryRun})
+			if err != nil {
+				return err
+			}
+			return a.printChanged(out, o.dryRun)
+		},
+	}
+	o.flags(cmd)
+	return cmd
 }
 
 func newRulesImport(a *app) *cobra.Command {

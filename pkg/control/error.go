@@ -23,7 +23,11 @@ const (
 	KindNoSuchBatch    Kind = "no-such-batch"   // 404: nothing in the trash of that act
 	KindNoSuchRule     Kind = "no-such-rule"    // 404: no Rule of that name
 	KindNoSuchTag      Kind = "no-such-tag"     // 404: no component of that tag writes to the Server Log
+	KindNoSuchKey      Kind = "no-such-key"     // 404: no setting, or file of settings, of that name
+	KindNoSuchChange   Kind = "no-such-change"  // 404: no change of the settings of that number
 	KindExists         Kind = "exists"          // 409: what should be made is there already
+	KindConflict       Kind = "conflict"        // 409: somebody else has changed it meanwhile
+	KindInvalid        Kind = "invalid"         // 422: settings that cannot be used; the text has file, line and key
 	KindRefused        Kind = "refused"         // 422: the message is not taken; Code says why
 	KindLater          Kind = "later"           // 503: it is not taken now; Code says why
 	KindCutOff         Kind = "cut-off"         // 400: the bytes behind the request did not come to their end
@@ -41,6 +45,8 @@ var statuses = map[Kind]int{
 	KindNoSuchAccount: http.StatusNotFound, KindNoSuchDomain: http.StatusNotFound,
 	KindNoSuchElement: http.StatusNotFound, KindNoSuchHold: http.StatusNotFound,
 	KindNoSuchBatch: http.StatusNotFound, KindNoSuchRule: http.StatusNotFound, KindNoSuchTag: http.StatusNotFound, KindExists: http.StatusConflict,
+	KindNoSuchKey: http.StatusNotFound, KindNoSuchChange: http.StatusNotFound,
+	KindConflict: http.StatusConflict, KindInvalid: http.StatusUnprocessableEntity,
 	KindTooLarge: http.StatusRequestEntityTooLarge, KindFault: http.StatusInternalServerError,
 	KindStopping: http.StatusServiceUnavailable, KindIncomplete: http.StatusServiceUnavailable,
 	KindRefused: http.StatusUnprocessableEntity, KindLater: http.StatusServiceUnavailable, KindCutOff: http.StatusBadRequest,

@@ -94,6 +94,22 @@ func (o *OS) Rename(old, name string) error {
 	return failed("rename", old, err)
 }
 
+// Exchange swaps the names of two files of one directory in one step: whatever has the
+// second name at that instant has the first one then. It is no part of [FS]: some file
+// systems have no such thing, and errors match [errors.ErrUnsupported] there.
+func (o *OS) Exchange(a, b string) error {
+	err := o.in(a, func(dir int, base string) error {
+		if path.Dir(a) != path.Dir(b) {
+			return unix.EXDEV
+		}
+		return unix.Renameat2(dir, base, dir, path.Base(b), unix.RENAME_EXCHANGE)
+	})
+	if err == unix.EINVAL || o.walks(err) {
+		err = unix.ENOSYS // which is errors.ErrUnsupported
+	}
+	return failed("exchange", a, err)
+}
+
 // Link implements [FS].
 func (o *OS) Link(old, name string) error {
 	err := o.in(old, func(from int, base string) error {

@@ -25,24 +25,24 @@ type File struct {
 // Words are those of one language, with {names} in them for what a report puts there.
 // Empty ones are not said, in a File that they are not changed.
 type Words struct {
-	SubjectFailed  string            `toml:"subject_failed"`  // Subject of the report; {subject}
-	SubjectDelayed string            `toml:"subject_delayed"` //
-	SubjectSuccess string            `toml:"subject_success"` //
-	Intro          string            `toml:"intro"`           // above all; {server}
-	Outro          string            `toml:"outro"`           // below all; {server}
-	Failed         string            `toml:"failed"`          // what became of a recipient; {address}
-	Delayed        string            `toml:"delayed"`         //
-	Delivered      string            `toml:"delivered"`       //
-	Relayed        string            `toml:"relayed"`         //
-	Expanded       string            `toml:"expanded"`        //
-	ByModule       string            `toml:"by_module"`       // who says why; {module} {what} {queue}
-	ByHost         string            `toml:"by_host"`         // {host} {reply}
-	NoteDelayed    string            `toml:"note_delayed"`    // what comes next
-	NoteUntil      string            `toml:"note_until"`      // the same, when it is known; {until}
-	NoteRelayed    string            `toml:"note_relayed"`    //
-	NoteExpanded   string            `toml:"note_expanded"`   //
-	Queues         map[string]string `toml:"queues"`          // what the queues of a module stand for
-	Advice         map[string]string `toml:"advice"`          // what the sender can do, by bounce class
+	SubjectFailed  string            `toml:"subject_failed" doc:"Subject of a report of failures; {subject}"`
+	SubjectDelayed string            `toml:"subject_delayed" doc:"Subject of a warning; {subject}"`
+	SubjectSuccess string            `toml:"subject_success" doc:"Subject of a report of success; {subject}"`
+	Intro          string            `toml:"intro" doc:"above all; {server}"`
+	Outro          string            `toml:"outro" doc:"below all; {server}"`
+	Failed         string            `toml:"failed" doc:"what became of a recipient: it has failed; {address}"`
+	Delayed        string            `toml:"delayed" doc:"it waits; {address}"`
+	Delivered      string            `toml:"delivered" doc:"it was delivered; {address}"`
+	Relayed        string            `toml:"relayed" doc:"it went to a host that does not report; {address}"`
+	Expanded       string            `toml:"expanded" doc:"it went to several; {address}"`
+	ByModule       string            `toml:"by_module" doc:"who says why: a module; {module} {what} {queue}"`
+	ByHost         string            `toml:"by_host" doc:"who says why: another host; {host} {reply}"`
+	NoteDelayed    string            `toml:"note_delayed" doc:"what comes next for one that waits"`
+	NoteUntil      string            `toml:"note_until" doc:"the same, when it is known; {until}"`
+	NoteRelayed    string            `toml:"note_relayed" doc:"what comes next for one that was relayed"`
+	NoteExpanded   string            `toml:"note_expanded" doc:"what comes next for one that was expanded"`
+	Queues         map[string]string `toml:"queues" doc:"what the queues of a module stand for, by module"`
+	Advice         map[string]string `toml:"advice" doc:"what the sender can do, by bounce class"`
 
 	tag string
 }

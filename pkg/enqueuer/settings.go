@@ -11,7 +11,7 @@ import (
 
 // Settings are those of the chapter's Enqueuer panel, and the Queue Limit.
 type Settings struct {
-	Asynchronously  string              `toml:"enqueue_asynchronously" doc:"whose messages are answered as soon as they are on disk, before the Router, the Rules and External Filters have seen them: anybody, nobody, authenticated, unauthenticated, clients (authenticated senders, and the client_ip_addresses of server.toml), non-clients; what is refused later is reported with a DSN (chapter: Enqueue Asynchronously)"`
+	Asynchronously  string              `toml:"enqueue_asynchronously" values:"anybody|nobody|authenticated|unauthenticated|clients|non-clients" doc:"whose messages are answered as soon as they are on disk, before the Router, the Rules and External Filters have seen them: anybody, nobody, authenticated, unauthenticated, clients (authenticated senders, and the client_ip_addresses of server.toml), non-clients; what is refused later is reported with a DSN (chapter: Enqueue Asynchronously)"`
 	Processors      int                 `toml:"processors" doc:"how many messages the Enqueuer works on at the same time, of those that it enqueues asynchronously and of what the server itself has made; 1 to 1000 (chapter: Processors)"`
 	HopCounterLimit int                 `toml:"hop_counter_limit" doc:"a message with more Received fields is refused, because it loops; 1 to 1000 (chapter: Hop Counter Limit)"`
 	Retry           []settings.Duration `toml:"retry" doc:"how long a message waits for a filter that cannot decide, or is down, or a program that asks for it, until it is tried again: after the first time, the second …; the last one repeats"`

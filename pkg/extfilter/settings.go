@@ -17,27 +17,27 @@ import (
 
 // Settings are the section filters: the External Filters that Rules can name.
 type Settings struct {
-	Filters []Filter `toml:"filter"`
+	Filters []Filter `toml:"filter" doc:"the External Filters"`
 }
 
 // A Filter is one External Filter. What does not belong to its kind is empty.
 type Filter struct {
-	Name     string            `toml:"name"`
-	Kind     string            `toml:"kind"`      // helper, milter or rspamd
-	Disabled bool              `toml:"disabled"`  // the action of a Rule that names it does nothing
-	WhenDown string            `toml:"when_down"` // refuse (standard) or wait
-	Timeout  settings.Duration `toml:"timeout"`   // 1s to 1h; 2m
+	Name     string            `toml:"name" doc:"the name that Rules give"`
+	Kind     string            `toml:"kind" values:"helper|milter|rspamd" doc:"helper, a program of the product's protocol; milter; or rspamd"`
+	Disabled bool              `toml:"disabled" doc:"the action of a Rule that names it does nothing"`
+	WhenDown string            `toml:"when_down" values:"refuse|wait" doc:"what happens to mail while it is down: refuse (standard) or wait"`
+	Timeout  settings.Duration `toml:"timeout" doc:"how long an answer may take; 1s to 1h; not given: 2m"`
 
-	Program     string `toml:"program"`      // of a helper: the command line, without a shell
-	Processes   int    `toml:"processes"`    // of a helper: so many share the messages; 1 to 64; 1
-	InFlight    int    `toml:"in_flight"`    // of a helper: messages that one process has at the same time; 1 to 1000; 16
-	AutoRestart Pause  `toml:"auto_restart"` // of a helper: how long to wait until one that has ended is started again; 0s: never; 5s
+	Program     string `toml:"program" doc:"of a helper: the command line, without a shell"`
+	Processes   int    `toml:"processes" doc:"of a helper: so many share the messages; 1 to 64; not given: 1"`
+	InFlight    int    `toml:"in_flight" doc:"of a helper: messages that one process has at the same time; 1 to 1000; not given: 16"`
+	AutoRestart Pause  `toml:"auto_restart" doc:"of a helper: how long to wait until one that has ended is started again; 0s: never; not given: 5s"`
 
-	Address string `toml:"address"` // of a milter: unix:/path, or host:port
+	Address string `toml:"address" doc:"of a milter: unix:/path, or host:port"`
 
-	URL        string `toml:"url"`         // of rspamd: http://127.0.0.1:11333, or unix:/path
-	Password   string `toml:"password"`    // of rspamd
-	SpamHeader string `toml:"spam_header"` // of rspamd: the field that "add header" adds; X-Spam: Yes
+	URL        string `toml:"url" doc:"of rspamd: http://127.0.0.1:11333, or unix:/path"`
+	Password   string `toml:"password" doc:"of rspamd"`
+	SpamHeader string `toml:"spam_header" doc:"of rspamd: the field that \"add header\" adds; not given: X-Spam: Yes"`
 }
 
 // A Pause is a length of time of which nothing is something else than nothing said.

@@ -17,7 +17,7 @@ import (
 
 // Default is the text of the table of a new server. It is what counts where there is no file.
 const Default = `; The Router table: where addresses go. docs/router.md is its manual.
-; "cgqd check" says what is wrong here; SIGHUP makes a running cgqd read it again;
+; "cgqd check" says what is wrong here; a running cgqd notices that it is edited;
 ; "cgq route ann@example.com" shows step by step what becomes of an address.
 ;
 ; The first record that an address fits rewrites it; then all are asked again, from the top.

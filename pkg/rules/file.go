@@ -17,10 +17,10 @@ type File struct {
 
 // A Rule is one Rule as it is written.
 type Rule struct {
-	Name       string     `toml:"name"`
-	Priority   Priority   `toml:"priority"`
-	Conditions [][]string `toml:"conditions"` // condition, operator, parameter; all must hold
-	Actions    [][]string `toml:"actions"`    // action, parameter; in their order
+	Name       string     `toml:"name" doc:"the name of the Rule"`
+	Priority   Priority   `toml:"priority" doc:"9, the highest, to 1; or inactive: it is kept, but not applied"`
+	Conditions [][]string `toml:"conditions" doc:"condition, operator, parameter; all must hold"`
+	Actions    [][]string `toml:"actions" doc:"action, parameter; in their order"`
 }
 
 // A Priority is that of a Rule: 9 is the highest, 1 the lowest. [Inactive] Rules are kept,

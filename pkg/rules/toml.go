@@ -8,7 +8,7 @@ import (
 
 // head is the comment in front of a file of Rules: what can be in it.
 const head = `# Settings of cgqd: rules. What is done with messages before they get into the Queue.
-# "cgqd check" says what is wrong here; SIGHUP makes a running cgqd read it again;
+# "cgqd check" says what is wrong here; a running cgqd notices that it is edited;
 # "cgq rules test --message FILE" shows what they do with a message. docs/rules.md is the manual.
 #
 # A Rule has a name, a priority from "9", the highest, to "1", or "inactive", conditions,

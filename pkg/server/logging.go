@@ -26,7 +26,7 @@ const program = "cgqd"
 
 // Logging is the section log.
 type Logging struct {
-	Level     string            `toml:"level" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
+	Level     string            `toml:"level" values:"0|1|2|3|4|5" doc:"what the components write to the Server Log: 0 Crashes Only, 1 Failures, 2 Major & Failures, 3 Problems, 4 Low Level, 5 All Info"`
 	Keep      settings.Duration `toml:"keep" doc:"how long the files of old days of the Server Log and of EMails stay, 1d to 520w; 0s: for ever"`
 	KeepAudit settings.Duration `toml:"keep_audit" doc:"the same of Audit"`
 	KeepSize  settings.Size     `toml:"keep_size" doc:"how large all files of the Server Log may be together, and all of EMails; the oldest go first, today's never; 0: any size; 1M to 1T"`
@@ -41,7 +41,7 @@ type Syslog struct {
 	Socket   string   `toml:"socket" doc:"where syslog takes datagrams"`
 	Format   string   `toml:"format" doc:"rfc5424, or local: what the C library writes, which every receiver understands"`
 	Facility string   `toml:"facility" doc:"mail, daemon, user, local0 to local7, and the others of RFC 5424"`
-	Level    string   `toml:"level" doc:"of what the Server Log has, the lines of this level and more important ones"`
+	Level    string   `toml:"level" values:"0|1|2|3|4|5" doc:"of what the Server Log has, the lines of this level and more important ones"`
 	Logs     []string `toml:"logs" doc:"which logs: server, emails, audit"`
 }
 
@@ -50,7 +50,7 @@ type ToJournal struct {
 	Enabled  bool     `toml:"enabled" doc:"whether they go there"`
 	Socket   string   `toml:"socket" doc:"where the journal takes datagrams of its own protocol"`
 	Facility string   `toml:"facility" doc:"as of syslog"`
-	Level    string   `toml:"level" doc:"as of syslog"`
+	Level    string   `toml:"level" values:"0|1|2|3|4|5" doc:"as of syslog"`
 	Logs     []string `toml:"logs" doc:"as of syslog"`
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cgq/pkg/disk"
+	"cgq/pkg/history"
 	"cgq/pkg/settings"
 )
 
@@ -57,7 +58,8 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 		Short: "The mail queue daemon",
 		Long: "cgqd transfers mail: it takes messages in, keeps them in its Queue, and delivers them.\n" +
 			"It runs in the foreground. SIGTERM finishes transfers in progress and stops, a second one kills;\n" +
-			"SIGHUP rereads the settings. The queue is administered with cgq.",
+			"SIGHUP rereads the settings, which it does by itself when they are edited. The queue is\n" +
+			"administered with cgq.",
 		Example:      "  cgqd init --base /var/lib/cgq --domain example.com\n  cgqd --base /var/lib/cgq",
 		Args:         noArgs,
 		SilenceUsage: true, SilenceErrors: true,
@@ -76,7 +78,7 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 	root.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile for go tool pprof to this file")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out), newOpenAPI(out))
+	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out), newOpenAPI(out), newGenDocs())
 	return root
 }
 
@@ -110,12 +112,13 @@ func newCheck(base *string, out io.Writer) *cobra.Command {
 				return err
 			}
 			defer fsys.Close()
-			_, err = load(fsys)
+			files, err := settings.ReadFiles(fsys, settingsDir)
+			if err == nil {
+				_, err = loadFiles(files)
+			}
 			var problems settings.Problems
 			if errors.As(err, &problems) {
-				for _, p := range problems {
-					fmt.Fprintln(out, p.Error())
-				}
+				fmt.Fprintln(out, shown(err, files))
 				return fmt.Errorf("%d problems in the settings", len(problems))
 			}
 			if err == nil {
@@ -173,6 +176,9 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	defer fsys.Close()
+	if err := recovered(base, history.New(fsys, settingsDir)); err != nil {
+		return err
+	}
 	c, err := load(fsys)
 	if err != nil {
 		return fmt.Errorf("settings:\n%w", err)

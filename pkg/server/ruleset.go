@@ -2,18 +2,17 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"cgq/pkg/admin"
 	"cgq/pkg/control"
 	"cgq/pkg/extfilter"
 	"cgq/pkg/mail"
 	"cgq/pkg/router"
 	"cgq/pkg/rules"
-	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 )
 
@@ -49,39 +48,16 @@ func routeText(r *router.Router) func(context.Context, mail.Address) (string, er
 // replaceRules puts other Rules in place of those that are applied. The old file is kept
 // as rules.toml.old. If anything is wrong, with these or with the other settings, which
 // are read anew with them, all stays as it is.
-func (s *server) replaceRules(ctx context.Context, text []byte) error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
-	f := &rules.File{}
-	err := settings.Decode(rulesFile, text, f)
-	if err == nil {
-		var set *rules.Set
-		if set, err = rules.Compile(f); err == nil {
-			err = named(set, &s.config.Load().Filters)
-		}
-	}
-	if err != nil {
-		return control.Errorf(control.KindBadRequest, "nothing was changed", "%v", err)
-	}
-	if _, err := load(s.fs); err != nil {
-		var problems settings.Problems
-		if !errors.As(err, &problems) || !only(problems, rulesFile) {
-			return control.Errorf(control.KindBadRequest, "correct it first; nothing was changed", "the settings cannot be read anew: %v", err)
-		}
-	}
-	if err := settings.Replace(s.fs, settingsDir, "rules", string(text)); err != nil {
-		return err
-	}
-	s.system.Log(ctx, serverlog.Major, "the Rules are replaced, the old ones are in "+rulesFile+".old", "rules", len(f.Rules))
-	return s.reread()
-}
-
-// only says whether all problems are in one file.
-func only(problems settings.Problems, file string) bool {
-	for _, p := range problems {
-		if p.File != file {
-			return false
-		}
-	}
-	return true
+func (s *server) replaceRules(ctx context.Context, who control.Actor, text []byte) error {
+	const name = "rules.toml"
+	_, err := s.change(ctx, admin.SettingsOrder{Who: who, How: "rules import", Whole: name,
+		Edit: func(files settings.Files) (settings.Files, error) {
+			old, there := files.Text(name)
+			next := files.With(name, string(text))
+			if _, err := loadFiles(next); err != nil || !there {
+				return next, nil //nolint:nilerr // it is said with the lines
+			}
+			return next, settings.Replace(s.fs, settingsDir, name+".old", old)
+		}})
+	return err
 }

@@ -77,24 +77,24 @@ func TestRulesAreReplaced(t *testing.T) {
 	s, file := ruledServer(t)
 	old, _ := os.ReadFile(file)
 	for _, wrong := range []string{"[[rule]]\n", "rule = 5\n", "\x00"} {
-		err := s.replaceRules(t.Context(), []byte(wrong))
+		err := s.replaceRules(t.Context(), control.Actor{Name: "ann"}, []byte(wrong))
 		if now, _ := os.ReadFile(file); err == nil || !bytes.Equal(now, old) {
 			t.Errorf("%q: %v, the file is\n%s", wrong, err, now)
 		}
 	}
-	if err := s.replaceRules(t.Context(), []byte(oneRule)); err != nil || s.liveRules().Empty() {
+	if err := s.replaceRules(t.Context(), control.Actor{Name: "ann"}, []byte(oneRule)); err != nil || s.liveRules().Empty() {
 		t.Fatalf("%v, %+v", err, s.liveRules().Rules())
 	}
 	if kept, err := os.ReadFile(file + ".old"); err != nil || !bytes.Equal(kept, old) {
 		t.Errorf("the old file: %v\n%s", err, kept)
 	}
 	write(t, file, "broken") // it can be replaced
-	if err := s.replaceRules(t.Context(), []byte(oneRule)); err != nil {
+	if err := s.replaceRules(t.Context(), control.Actor{Name: "ann"}, []byte(oneRule)); err != nil {
 		t.Error(err)
 	}
 	write(t, filepath.Join(filepath.Dir(file), "log.toml"), "level = 9\n")
-	err := s.replaceRules(t.Context(), []byte("# none\n"))
-	if e, ok := errors.AsType[*control.Error](err); !ok || e.Kind != control.KindBadRequest || !strings.Contains(err.Error(), "log.toml") || s.liveRules().Empty() {
+	err := s.replaceRules(t.Context(), control.Actor{Name: "ann"}, []byte("# none\n"))
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Kind != control.KindConflict || !strings.Contains(err.Error(), "log.toml") || s.liveRules().Empty() {
 		t.Errorf("other settings are wrong: %v", err)
 	}
 }

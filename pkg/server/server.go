@@ -34,7 +34,6 @@ import (
 	"cgq/pkg/module/pipe/submitted"
 	"cgq/pkg/module/smtp"
 	"cgq/pkg/queue"
-	"cgq/pkg/resolver"
 	"cgq/pkg/router"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/spool"
@@ -51,7 +50,10 @@ type server struct {
 	damage atomic.Int64 // things that a start could not believe
 	config atomic.Pointer[config]
 
-	reloading sync.Mutex // who reads the settings anew
+	reloading sync.Mutex // who changes the settings; guards refused
+	refused   string     // the version of files that were wrong, and that was said
+	started   *config    // what a start began with: some keys count until the next one
+	names     names
 
 	smtp    atomic.Pointer[smtp.Settings]
 	enqueue atomic.Pointer[enqueuer.Settings]
@@ -101,7 +103,7 @@ func listen(c *config) (all []net.Listener, err error) {
 // build makes all parts around the bound listeners, and recovers the Queue. Nothing is
 // delivered yet.
 func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners []net.Listener) (s *server, err error) {
-	s = &server{base: base, listeners: listeners, read: make(chan struct{})}
+	s = &server{base: base, listeners: listeners, read: make(chan struct{}), started: c}
 	s.state.Store("starting")
 	s.use(c)
 	if err = s.openLogs(fsys, c); err != nil {
@@ -126,6 +128,7 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners
 	if s.spool, found, err = spool.Open(s.fs, "Queue", options, s.log.Logger("TEMPFILE")); err != nil {
 		return s, err
 	}
+	s.remember(c, nil, "found at the start")
 	s.assemble()
 	s.kernel.RestoreStanding(s.spool.Standing(), time.Now())
 	s.files.Recover()
@@ -172,6 +175,7 @@ func complain(err error) { fmt.Fprintln(os.Stderr, "cgqd:", err) }
 // use makes a configuration the current one.
 func (s *server) use(c *config) {
 	s.config.Store(c)
+	s.names.use(c.General.Resolver)
 	s.smtp.Store(&c.SMTP)
 	s.enqueue.Store(&c.Queue.Enqueuer)
 	if s.log != nil {
@@ -216,7 +220,7 @@ func (s *server) assemble() {
 	c := s.config.Load()
 	s.directory = directory.New(s.fs, func() []string { return s.config.Load().Local.Domains })
 	locals := local.New(s.fs, s.directory, s.spool.Identity(), s.mainDomain, s.log.Logger("LOCAL"))
-	remotes := smtp.New(&s.smtp, resolver.System(c.General.Resolver), s.mainDomain, &s.stats, s.log.Logger("SMTP"))
+	remotes := smtp.New(&s.smtp, &s.names, s.mainDomain, &s.stats, s.log.Logger("SMTP"))
 	programs := pipe.New(s.base, func() *pipe.Deliver { return &s.config.Load().Pipe.Deliver }, s.spool.Lend, s.log.Logger("PIPE"))
 	modules := []module.Module{locals, programs, remotes}
 
@@ -248,7 +252,8 @@ func (s *server) assemble() {
 		Logs: admin.Logs{EMails: s.emails, Audit: s.audit}, Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
 		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
-		Rules: admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules}}
+		Rules:    admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules},
+		Settings: s.settingsFace()}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
 	s.submitMux = s.submitter().Mux(s.log.Logger("ADMIN"))
 }
@@ -284,6 +289,7 @@ func (s *server) listening() (all []control.Listener) {
 func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.Writer) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	watching := s.stage(func(ctx context.Context) error { s.watch(ctx); return nil })
 	looking := s.stage(func(ctx context.Context) error { s.look(ctx); return nil })
 	checkpoints := s.stage(func(ctx context.Context) error { s.spool.Run(ctx); return nil })
 	index := s.stage(s.index)
@@ -308,7 +314,7 @@ func (s *server) serve(ctx context.Context, hangup <-chan os.Signal, errOut io.W
 	s.state.Store("stopping")
 	notify("STOPPING=1")
 	s.system.Log(ctx, serverlog.Major, "stopping")
-	err := errors.Join(intake(), programs(), index(), transfers(), reports(), face(), metrics(), checkpoints(), looking())
+	err := errors.Join(watching(), intake(), programs(), index(), transfers(), reports(), face(), metrics(), checkpoints(), looking())
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
@@ -358,31 +364,6 @@ func (s *server) ready(errOut io.Writer) {
 	}
 	fmt.Fprintf(errOut, "cgqd: ready, base directory %s\n", s.base)
 	notify("READY=1")
-}
-
-// reload reads the settings again; if anything is wrong with them, all stay as
-// they are.
-func (s *server) reload() {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
-	if err := s.reread(); err != nil {
-		s.system.Error("settings not reread, the old ones stay: " + err.Error())
-	}
-}
-
-// reread is reload for who has the lock; its error changes nothing.
-func (s *server) reread() error {
-	c, err := load(s.fs)
-	if err != nil {
-		return err
-	}
-	later := c.later(s.config.Load())
-	s.use(c)
-	s.system.Log(context.Background(), serverlog.Major, "settings reread")
-	for _, key := range later {
-		s.system.Warn(key + " takes effect at the next start")
-	}
-	return nil
 }
 
 // close gives back what build took.

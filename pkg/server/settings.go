@@ -110,7 +110,7 @@ func actsDefaults() Acts {
 
 // Files is how the spool keeps files.
 type Files struct {
-	Foldering string `toml:"queue_foldering" doc:"into how many sub-directories the Queue is split: 0, 10, 100, or Auto: 100 while it has more than 5000 messages; files move when this changes, but not with Auto (chapter: Queue Foldering)"`
+	Foldering string `toml:"queue_foldering" values:"0|10|100|Auto" doc:"into how many sub-directories the Queue is split: 0, 10, 100, or Auto: 100 while it has more than 5000 messages; files move when this changes, but not with Auto (chapter: Queue Foldering)"`
 	Recycle   bool   `toml:"recycle_temp_files" doc:"discarded temporary files are not deleted, but used again (chapter: Recycle Temp Files)"`
 }
 
@@ -178,7 +178,8 @@ type config struct {
 	rules   *rules.Set
 	router  *router.Table
 	words   *dsn.Languages
-	classes *bounce.Rules // those of Bounces, then the built-in ones
+	files   settings.Files // what all this was read from
+	classes *bounce.Rules  // those of Bounces, then the built-in ones
 	access  *access.Table
 }
 
@@ -195,15 +196,35 @@ func defaults() *config {
 }
 
 func (c *config) sections() []settings.Section {
-	return []settings.Section{{Name: "server", Value: &c.General}, {Name: "log", Value: &c.Log}, {Name: "queue", Value: &c.Queue},
-		{Name: "smtp", Value: &c.SMTP}, {Name: "local", Value: &c.Local}, {Name: "pipe", Value: &c.Pipe}, {Name: "rules", Value: &c.Rules},
-		{Name: "filters", Value: &c.Filters}, {Name: "reports", Value: &c.Reports},
-		{Name: "bounce-classes", Value: &c.Bounces}, {Name: "metrics", Value: &c.Metrics}, {Name: "access", Value: &c.Access}}
+	return []settings.Section{
+		{Name: "server", Value: &c.General, Doc: "The server as a whole."},
+		{Name: "log", Value: &c.Log, Doc: "The Server Log."},
+		{Name: "queue", Value: &c.Queue, Doc: "The chapter's Queue page: the Enqueuer, the Dequeuer, the Queue itself."},
+		{Name: "smtp", Value: &c.SMTP, Doc: "The SMTP module."},
+		{Name: "local", Value: &c.Local, Doc: "The Local Delivery module, and the local domains."},
+		{Name: "pipe", Value: &c.Pipe, Doc: "Mail of programs, and mail to programs: [pipe.md](pipe.md)."},
+		{Name: "rules", Value: &c.Rules, Doc: "Server-wide Rules: [rules.md](rules.md)."},
+		{Name: "filters", Value: &c.Filters, Doc: "External Filters: [filters.md](filters.md)."},
+		{Name: "reports", Value: &c.Reports, Doc: "The words of reports; the built-in ones count where a text is not given."},
+		{Name: "bounce-classes", Value: &c.Bounces, Doc: "Rules of one's own for bounce classes."},
+		{Name: "metrics", Value: &c.Metrics, Doc: "Metrics for Prometheus."},
+		{Name: "access", Value: &c.Access, Doc: "Who may use cgq, and for what."},
+	}
 }
 
 // load reads all settings, or says everything that is wrong with them.
 func load(fsys disk.FS) (*config, error) {
-	c := defaults()
+	files, err := settings.ReadFiles(fsys, settingsDir)
+	if err != nil {
+		return nil, settings.Problems{{File: settingsDir, Why: err.Error()}}
+	}
+	return loadFiles(files)
+}
+
+// loadFiles is load of files that are read.
+func loadFiles(files settings.Files) (*config, error) {
+	c, fsys := defaults(), files.FS(settingsDir)
+	c.files = files
 	table, wrong := loadRouter(fsys)
 	if err := also(settings.Load(fsys, settingsDir, c.sections()...), wrong); err != nil {
 		return nil, err
@@ -268,9 +289,6 @@ func (c *config) later(old *config) (all []string) {
 	}
 	if c.General.User != old.General.User {
 		all = append(all, filepath.Join(settingsDir, "server.toml")+": user")
-	}
-	if c.General.Resolver != old.General.Resolver {
-		all = append(all, filepath.Join(settingsDir, "server.toml")+": resolver")
 	}
 	return all
 }

@@ -1,10 +1,12 @@
 package settings
 
 import (
+	"bytes"
 	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -14,8 +16,9 @@ import (
 type checker struct {
 	parser unstable.Parser
 	file   string
-	lines  map[string]int // where each key stands
+	places map[string]place // where each key stands
 	found  Problems
+	begins []int // offsets of the lines
 
 	tables map[string]int // how many there are of each array
 	in     string         // the table of an array that we are in, as rule[2]; empty: none
@@ -23,8 +26,8 @@ type checker struct {
 
 // check returns every key that the value has no place for and every value that
 // does not fit, and where each key stands. Syntax is left to the decoder.
-func check(file string, text []byte, value any) (Problems, map[string]int) {
-	c := &checker{file: file, lines: map[string]int{}, tables: map[string]int{}}
+func check(file string, text []byte, value any) (Problems, map[string]place) {
+	c := &checker{file: file, begins: lineBegins(text), places: map[string]place{}, tables: map[string]int{}}
 	c.parser.Reset(text)
 	root := reflect.TypeOf(value).Elem()
 	table, in := []string(nil), root // in: the type of the table that we are in; nil: unknown
@@ -45,7 +48,7 @@ func check(file string, text []byte, value any) (Problems, map[string]int) {
 	if c.parser.Error() != nil {
 		return nil, nil //nolint:nilerr // the decoder says it better
 	}
-	return c.found, c.lines
+	return c.found, c.places
 }
 
 // enter notes that the header e begins the table of a key.
@@ -56,7 +59,7 @@ func (c *checker) enter(key []string, e *unstable.Node) {
 	name := dotted(key)
 	c.tables[name]++
 	c.in = fmt.Sprintf("%s[%d]", name, c.tables[name])
-	c.lines[c.in] = c.line(e)
+	c.places[c.in] = c.keyPlace(e)
 }
 
 // tableType returns the type of the keys below the header e, or nil with a problem.
@@ -104,8 +107,8 @@ func (c *checker) find(table []string, t reflect.Type, e *unstable.Node) ([]stri
 			return key, nil
 		}
 	}
-	if c.lines[dotted(key)] == 0 {
-		c.lines[dotted(key)] = c.line(e)
+	if _, known := c.places[dotted(key)]; !known {
+		c.places[dotted(key)] = c.valuePlace(e)
 	}
 	return key, t
 }
@@ -113,7 +116,7 @@ func (c *checker) find(table []string, t reflect.Type, e *unstable.Node) ([]stri
 func (c *checker) keyValue(table []string, t reflect.Type, e *unstable.Node) {
 	key, t := c.find(table, t, e)
 	if c.in != "" && len(key) > len(table) {
-		c.lines[c.in+"."+dotted(key[len(table):])] = c.line(e)
+		c.places[c.in+"."+dotted(key[len(table):])] = c.valuePlace(e)
 	}
 	if t != nil {
 		c.value(key, t, e, e.Value())
@@ -128,7 +131,7 @@ func (c *checker) value(key []string, t reflect.Type, e, n *unstable.Node) {
 	v := reflect.New(t)
 	if u, ok := v.Interface().(encoding.TextUnmarshaler); ok {
 		if n.Kind == unstable.Array || n.Kind == unstable.InlineTable {
-			c.problem(key, e, "want one value")
+			c.problemAt(key, c.valuePlace(e), "want one value")
 			return
 		}
 		text := string(n.Data)
@@ -136,13 +139,13 @@ func (c *checker) value(key []string, t reflect.Type, e, n *unstable.Node) {
 			text = strings.ReplaceAll(text, "_", "")
 		}
 		if err := u.UnmarshalText([]byte(text)); err != nil {
-			c.problem(key, e, err.Error())
+			c.problemAt(key, c.nodePlace(e, n), err.Error())
 		}
 		return
 	}
 	want, ok := fits(t.Kind(), n.Kind)
 	if !ok {
-		c.problem(key, e, "want "+want)
+		c.problemAt(key, c.nodePlace(e, n), "want "+want)
 		return
 	}
 	for it := n.Children(); it.Next(); {
@@ -176,14 +179,62 @@ func fits(field reflect.Kind, value unstable.Kind) (want string, ok bool) {
 }
 
 func (c *checker) problem(key []string, at *unstable.Node, why string) {
-	c.found = append(c.found, Problem{File: c.file, Line: c.line(at), Key: dotted(key), Why: why})
+	c.problemAt(key, c.keyPlace(at), why)
 }
 
-// line is where the key of an expression begins.
-func (c *checker) line(e *unstable.Node) int {
+func (c *checker) problemAt(key []string, at place, why string) {
+	c.found = append(c.found, Problem{File: c.file, Line: at.line, Column: at.column, Key: dotted(key), Why: why})
+}
+
+// A place is a line and a column of a file, from 1; the column counts bytes.
+type place struct{ line, column int }
+
+// keyPlace is where the key of an expression begins.
+func (c *checker) keyPlace(e *unstable.Node) place {
 	it := e.Key()
 	it.Next()
-	return c.parser.Shape(it.Node().Raw).Start.Line
+	return c.at(it.Node().Raw)
+}
+
+// valuePlace is where the value of a key begins, but on the line of the key; of a header
+// where the key does.
+func (c *checker) valuePlace(e *unstable.Node) place {
+	key := c.keyPlace(e)
+	if e.Kind != unstable.KeyValue {
+		return key
+	}
+	end := 0
+	for it := e.Key(); it.Next(); {
+		end = int(it.Node().Raw.Offset + it.Node().Raw.Length)
+	}
+	rest := c.parser.Data()[end:]
+	skip := len(rest) - len(bytes.TrimLeft(rest, " \t="))
+	return c.at(unstable.Range{Offset: uint32(end + skip)}) //nolint:gosec // a file has 1 MiB
+}
+
+// nodePlace is where a value begins that may be one of several of the key at e.
+func (c *checker) nodePlace(e, n *unstable.Node) place {
+	if n.Raw.Length > 0 {
+		return c.at(n.Raw)
+	}
+	return c.valuePlace(e)
+}
+
+func (c *checker) at(r unstable.Range) place {
+	offset := int(r.Offset)
+	n := sort.SearchInts(c.begins, offset+1) // lines that begin here or before
+	return place{n, offset - c.begins[n-1] + 1}
+}
+
+// lineBegins are the offsets at which lines begin.
+func lineBegins(text []byte) []int {
+	begins := []int{0}
+	for i, c := range text {
+		if c == '\n' {
+			begins = append(begins, i+1)
+		}
+	}
+	return begins
 }
 
 // dotted is a key as TOML writes it.
@@ -196,13 +247,15 @@ func dotted(key []string) string {
 }
 
 func keyText(k string) string {
-	bare := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
-	}
-	if k == "" || strings.ContainsFunc(k, func(r rune) bool { return !bare(r) }) {
+	if k == "" || strings.ContainsFunc(k, func(r rune) bool { return !isBare(r) }) {
 		return quote(k)
 	}
 	return k
+}
+
+// isBare says whether a letter may stand in a name without quotes.
+func isBare(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-'
 }
 
 // A field is a field of a section or table that a file can set.

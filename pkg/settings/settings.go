@@ -34,6 +34,7 @@ import (
 type Section struct {
 	Name  string // of the file, without .toml
 	Value any    // a pointer to a struct that holds the defaults
+	Doc   string // what it is, for the reference
 }
 
 // A Validator is a section that knows more about its values than their types say.
@@ -48,10 +49,11 @@ type Documenter interface{ Document() (string, error) }
 
 // A Problem is one thing in the settings that has to be corrected.
 type Problem struct {
-	File string // with the directory
-	Line int    // 0: no line of the file is the cause
-	Key  string // with those of the tables around it; empty: the file as a whole
-	Why  string
+	File   string // with the directory
+	Line   int    // 0: no line of the file is the cause
+	Column int    // in bytes, from 1; 0: it is not known
+	Key    string // with those of the tables around it; empty: the file as a whole
+	Why    string
 }
 
 // Error is file:line: key: why, without what is not known.
@@ -100,7 +102,7 @@ func Load(fsys disk.FS, dir string, sections ...Section) error {
 	}
 	for _, file := range present {
 		name, isToml := strings.CutSuffix(file, suffix)
-		if isToml && !slices.Contains(names, name) {
+		if isToml && counts(file) && !slices.Contains(names, name) {
 			all = append(all, Problem{File: path.Join(dir, file),
 				Why: "no section has this name; the sections are " + strings.Join(names, ", ")})
 		}
@@ -140,19 +142,19 @@ func Decode(file string, text []byte, value any) error {
 }
 
 func decode(file string, text []byte, value any) Problems {
-	found, lines := check(file, text, value)
+	found, places := check(file, text, value)
 	if len(found) > 0 {
 		return found
 	}
 	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(value); err != nil {
 		p := Problem{File: file, Why: strings.TrimPrefix(err.Error(), "toml: ")}
 		if at := (*toml.DecodeError)(nil); errors.As(err, &at) {
-			p.Line, _ = at.Position()
+			p.Line, p.Column = at.Position()
 			p.Key = dotted(at.Key())
 		}
 		return Problems{p}
 	}
-	return validate(file, value, lines)
+	return validate(file, value, places)
 }
 
 func read(fsys disk.FS, file string) ([]byte, error) {
@@ -169,7 +171,7 @@ func read(fsys disk.FS, file string) ([]byte, error) {
 }
 
 // validate asks the section itself. A key without a line is at its default.
-func validate(file string, value any, lines map[string]int) (found Problems) {
+func validate(file string, value any, places map[string]place) (found Problems) {
 	v, ok := value.(Validator)
 	if !ok {
 		return nil
@@ -177,7 +179,7 @@ func validate(file string, value any, lines map[string]int) (found Problems) {
 	for _, err := range flatten(v.Validate()) {
 		p := Problem{File: file, Why: err.Error()}
 		if key, why, ok := strings.Cut(p.Why, ": "); ok && !strings.Contains(key, " ") {
-			p.Key, p.Why, p.Line = key, why, lines[key]
+			p.Key, p.Why, p.Line, p.Column = key, why, places[key].line, places[key].column
 		}
 		found = append(found, p)
 	}

@@ -2,9 +2,7 @@ package settings
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"reflect"
 	"slices"
@@ -17,7 +15,7 @@ import (
 const (
 	margin   = 72 // columns of a comment
 	fileHead = "# Settings of cgqd: %s. Lengths of time: 90s, 5m, 2h30m, 5d, 1w. Sizes in bytes: 1000, 256K, 16M, 1G.\n" +
-		"# \"cgqd check\" says what is wrong here; SIGHUP makes a running cgqd read it again.\n"
+		"# \"cgqd check\" says what is wrong here; a running cgqd notices that it is edited, and cgq settings edits it, too.\n"
 )
 
 // WriteDefaults writes the file of each section into dir, which it makes: every
@@ -36,7 +34,7 @@ func WriteDefaults(fsys disk.FS, dir string, sections ...Section) error {
 		return fmt.Errorf("settings: %w", err)
 	}
 	for _, s := range sections {
-		text, err := document(s)
+		text, err := s.Document()
 		if err != nil {
 			return fmt.Errorf("settings: %s: %w", s.Name, err)
 		}
@@ -50,21 +48,11 @@ func WriteDefaults(fsys disk.FS, dir string, sections ...Section) error {
 	return nil
 }
 
-// Replace gives the file of a section another text, durably, and keeps the one that was
-// there as .toml.old, in place of an older one. At any time, and after power loss, the
-// section has a file, the old one or the new one. The text is the caller's affair.
+// Replace gives a file of a settings directory another text, durably. At any time, and after
+// power loss, there is a file, the old one or the new one. The text is the caller's affair.
+// Who changes settings that are applied has a [Store].
 func Replace(fsys disk.FS, dir, name, text string) error {
-	file := path.Join(dir, name+suffix)
-	old, err := read(fsys, file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return fmt.Errorf("settings: keep the old %s: %w", file, err)
-	default:
-		if err := publish(fsys, file+".old", string(old)); err != nil {
-			return fmt.Errorf("settings: keep the old %s: %w", file, err)
-		}
-	}
+	file := path.Join(dir, name)
 	if err := publish(fsys, file, text); err != nil {
 		return fmt.Errorf("settings: write %s: %w", file, err)
 	}
@@ -87,8 +75,8 @@ func publish(fsys disk.FS, name, text string) error {
 	return err
 }
 
-// document is the file of a section.
-func document(s Section) (string, error) {
+// Document is the file of a section with the values that it has, each explained.
+func (s Section) Document() (string, error) {
 	if d, ok := s.Value.(Documenter); ok {
 		return d.Document()
 	}
