@@ -80,7 +80,7 @@ func (a *app) notSent(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted; message not sent"
 	case errors.Is(err, fs.ErrPermission):
-		return safe("message not sent: " + err.Error() + "; the users of this machine need a way to the base directory: chmod o+x")
+		return safe("message not sent: " + err.Error() + "; submit.users in pipe.toml names nobody, or a directory on the way is closed: the log of cgqd says which")
 	}
 	return safe("message not sent: " + err.Error())
 }
