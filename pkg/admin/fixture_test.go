@@ -148,7 +148,7 @@ func empty(t *testing.T) (*house, disk.FS) {
 // begin serves what a daemon does.
 func (h *house) begin(t *testing.T, fsys disk.FS) {
 	t.Helper()
-	s := &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
+	s := &admin.Server{Read: h.read, Domain: func() string { return "a.example" }, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Facts: h.spool.Facts, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
 		Audit: h.log.Logger("AUDIT"), Pace: func() kernel.Pace { return kernel.Pace{} }, Route: h.route, Router: routes(t), Rules: h.ruled(),

@@ -117,7 +117,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.failEmpty, "fail-empty", false, "exit with status 3 when nothing matched")
 	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flag is there
-	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newLog(a), newAccount(a), newRoute(a), newStat(a),
+	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newLog(a), newAccount(a), newRoute(a), newStat(a), newTop(a),
 		newCheck(a), newVersion(a), newCompletion(a), newGenDocs())
 	return root
 }
