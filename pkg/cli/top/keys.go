@@ -33,6 +33,8 @@ func (m *model) pressed(k tea.KeyPressMsg) tea.Cmd {
 	switch k.String() {
 	case "q":
 		return tea.Quit
+	case "ctrl+z":
+		return tea.Suspend
 	case "?", "f1":
 		m.help()
 	case " ", "space":

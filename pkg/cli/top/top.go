@@ -51,8 +51,8 @@ func Run(ctx context.Context, o Options) error {
 	p := tea.NewProgram(newModel(ctx, o), tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out),
 		tea.WithoutSignalHandler()) // who made ctx has one
 	_, err := p.Run()
-	if errors.Is(err, tea.ErrInterrupted) || ctx.Err() != nil {
-		return nil // that is how one leaves
+	if ctx.Err() == nil && !errors.Is(err, tea.ErrInterrupted) { // else that is how one leaves
+		return err
 	}
-	return err
+	return nil
 }
