@@ -41,6 +41,7 @@ type daemon struct {
 	archive  string
 	backup   control.Backup
 	holds    []control.HoldRow
+	elements []control.Element
 	freed    []control.HoldAct
 	deeds
 	ruled
@@ -77,9 +78,10 @@ func full() *daemon {
 				{Recipient: "y@example.com", Module: "SMTP", Queue: "example.com", Status: control.Processing},
 			},
 		},
-		outcome: control.Outcome{Matched: 1, Changed: 1, Messages: 1},
-		archive: strings.Repeat("archive\n", 30_000),
-		backup:  control.Backup{Messages: 412, Bytes: 240_000},
+		outcome:  control.Outcome{Matched: 1, Changed: 1, Messages: 1},
+		elements: []control.Element{{Name: "numQueuedMessages", Value: 416}},
+		archive:  strings.Repeat("archive\n", 30_000),
+		backup:   control.Backup{Messages: 412, Bytes: 240_000},
 		holds: []control.HoldRow{
 			{Name: "restored", Messages: 412, Since: ago(2 * time.Hour), Reason: "restored from the backup of 2026-11-22 03:00:00 UTC"},
 			{ID: 4711, Messages: 1, Reason: "facts before number 3 are lost " + hostile},
@@ -187,7 +189,7 @@ func (d *daemon) handleRest(m *control.Mux) {
 		})
 	control.HandleRows(m, control.Stat,
 		func(context.Context, control.Actor, control.StatQuery) iter.Seq2[control.Element, error] {
-			return stream([]control.Element{{Name: "numQueuedMessages", Value: 416}}, d.err)
+			return stream(d.elements, d.err)
 		})
 	control.HandleRows(m, control.Check,
 		func(ctx context.Context, _ control.Actor, in control.CheckQuery) iter.Seq2[control.CheckItem, error] {

@@ -46,20 +46,17 @@ func (a *app) watchable(root *cobra.Command) {
 // watch runs a command again and again. Once it has worked an error is shown, and it
 // goes on: the daemon may come back.
 func (a *app) watch(cmd *cobra.Command, every time.Duration, run func() error) error {
-	for n := 0; ; n++ {
+	for n := 0; cmd.Context().Err() == nil; n++ { // an interrupt is the way out
 		err := a.turn(every, n, run)
-		switch {
-		case cmd.Context().Err() != nil:
-			return nil // the way out
-		case err != nil && n == 0 && !errors.Is(err, errEmpty):
+		if err != nil && n == 0 && !errors.Is(err, errEmpty) && cmd.Context().Err() == nil {
 			return err
 		}
 		select {
 		case <-cmd.Context().Done():
-			return nil
 		case <-time.After(every):
 		}
 	}
+	return nil
 }
 
 // turn runs a command once more: on a terminal in the place of what it printed before.
