@@ -136,7 +136,7 @@ func newRoot(a *app) *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flags are there
 	_ = root.RegisterFlagCompletionFunc("jq", cobra.NoFileCompletions)
 	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newLog(a), newAccount(a), newRoute(a), newStat(a), newTop(a),
-		newCheck(a), newVersion(a), newCompletion(a), newGenDocs())
+		newCheck(a), newVersion(a), newCompletion(a), newGenDocs(), newGenMan())
 	a.converted(root)
 	a.watchable(root) // around the other: each turn is converted for itself
 	return root

@@ -378,6 +378,64 @@ func TestGenDocsHasAPageForEachCommand(t *testing.T) {
 	}
 }
 
+// What is made from the program and checked in is what the program makes: make docs.
+func TestGeneratedFilesAreUpToDate(t *testing.T) {
+	made := t.TempDir()
+	cgq(t, "", nil, "gen-docs", filepath.Join(made, "docs", "commands"))
+	cgq(t, "", nil, "gen-man", filepath.Join(made, "docs", "man"))
+	if err := os.Mkdir(filepath.Join(made, "completions"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for file, shell := range map[string]string{"cgq.bash": "bash", "cgq.zsh": "zsh", "cgq.fish": "fish", "cgq.ps1": "powershell"} {
+		script := cgq(t, "", nil, "completion", shell).out
+		if err := os.WriteFile(filepath.Join(made, "completions", file), []byte(script), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{"docs/commands", "docs/man", "completions"} {
+		want, got := contents(t, filepath.Join(made, dir)), contents(t, filepath.Join("../..", dir))
+		for name := range want {
+			if got[name] != want[name] {
+				t.Errorf("%s/%s is not what the program makes; make docs", dir, name)
+			}
+			delete(got, name)
+		}
+		for name := range got {
+			t.Errorf("%s/%s is of no command any more; make docs", dir, name)
+		}
+	}
+}
+
+// contents returns the files of a directory.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Name()] = string(b)
+	}
+	return all
+}
+
+func TestRoff(t *testing.T) {
+	for in, want := range map[string]string{
+		"--all 'x' <> *": `\-\-all \(aqx\(aq <> *`,
+		".TH\n'br\na.b":  "\\&.TH\n\\&\\(aqbr\na.b",
+		`a\b~^…`:         `a\eb\(ti\(ha\[u2026]`,
+	} {
+		if got := roff(in); got != want {
+			t.Errorf("roff(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 // Every command can be understood from its help.
 func TestEveryCommandExplainsItself(t *testing.T) {
 	root := newRoot(&app{})
