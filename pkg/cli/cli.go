@@ -139,6 +139,7 @@ func newRoot(a *app) *cobra.Command {
 		newCheck(a), newVersion(a), newCompletion(a), newGenDocs(), newGenMan())
 	a.converted(root)
 	a.watchable(root) // around the other: each turn is converted for itself
+	completesRest(root)
 	return root
 }
 

@@ -352,6 +352,19 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%q completes to %q, want %q", line, got.out, want)
 		}
 	}
+	for line, want := range map[string]string{ // where no file is meant none is offered
+		"check ": ":4\n", "queue list ": ":4\n", "queue list --columns ": ":4\n", "check --timeout ": ":4\n",
+		"message export --dir ": ":16\n", "--base ": ":16\n", "rules import ": ":0\n", "queue list --ids-from ": ":0\n",
+		"rules test --message ": ":0\n", "queue release --wait=": ":4\n",
+	} {
+		words := append(strings.Fields(line), "")
+		if strings.HasSuffix(line, "=") {
+			words = words[:len(words)-1]
+		}
+		if got := cgq(t, base, nil, append([]string{"__complete"}, words...)...); got.out != want {
+			t.Errorf("%q completes to %q, want %q", line, got.out, want)
+		}
+	}
 	if got := cgq(t, t.TempDir(), nil, "__complete", "queue", "show", ""); got.out != ":4\n" {
 		t.Errorf("without a daemon: %+v, want no candidate", got)
 	}

@@ -29,7 +29,6 @@ func (a *app) watchable(root *cobra.Command) {
 		var every time.Duration
 		cmd.Flags().Var((*length)(&every), "watch", "print it again after each such `time`, till an interrupt; 2s without one")
 		cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
-		_ = cmd.RegisterFlagCompletionFunc("watch", cobra.NoFileCompletions) // the flag is there
 		run := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if every == 0 {

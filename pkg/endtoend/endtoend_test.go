@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,7 +51,7 @@ func TestStories(t *testing.T) {
 		"daemon": on((*site).daemonDo), "memory": on((*site).memory), "cloexec": on((*site).cloexec),
 		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
 		"report": report, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
-		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
+		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo), "screen": on((*site).screenDo),
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
 }
@@ -118,14 +117,19 @@ func wait(ts *testscript.TestScript, done func() (ok bool, said string)) {
 }
 
 // packages has the Debian packages of the tools.
-var packages = map[string]string{"smtp-source": "postfix", "smtp-sink": "postfix"}
+var packages = map[string]string{"smtp-source": "postfix", "smtp-sink": "postfix",
+	"/usr/share/bash-completion/bash_completion": "bash-completion"}
 
 func need(ts *testscript.TestScript, _ bool, tools []string) {
 	dirs := filepath.SplitList(ts.Getenv("PATH"))
 	for _, tool := range tools {
 		if slices.ContainsFunc(dirs, func(dir string) bool {
-			_, err := exec.LookPath(filepath.Join(dir, tool))
-			return err == nil
+			path := tool
+			if !filepath.IsAbs(tool) {
+				path = filepath.Join(dir, tool)
+			}
+			is, err := os.Stat(path)
+			return err == nil && !is.IsDir()
 		}) {
 			continue
 		}

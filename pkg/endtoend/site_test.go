@@ -22,16 +22,18 @@ import (
 
 // A site is what a story has: a base directory, a daemon, and the others around it.
 type site struct {
-	t      testscript.T
-	base   string
-	keeps  bool // what was synced; else the daemon has to be told that it may be there
-	daemon *program.Daemon
-	peers  map[string]*peer
-	sink   *sink
-	flood  *flood
-	floods int // begun so far
-	names  *mockdns.Server
-	ports  []int // descriptors that keep addresses
+	t       testscript.T
+	base    string
+	keeps   bool // what was synced; else the daemon has to be told that it may be there
+	daemon  *program.Daemon
+	peers   map[string]*peer
+	sink    *sink
+	flood   *flood
+	floods  int // begun so far
+	names   *mockdns.Server
+	screen  *screen
+	screens int   // begun so far
+	ports   []int // descriptors that keep addresses
 }
 
 // close ends what a story has left behind. When it has failed it shows what the
@@ -43,6 +45,9 @@ func (s *site) close() {
 	}
 	if s.sink != nil {
 		s.sink.stop()
+	}
+	if s.screen != nil {
+		s.screen.stop()
 	}
 	for _, p := range s.peers {
 		p.stop()

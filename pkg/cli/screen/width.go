@@ -6,6 +6,7 @@ import (
 	"unicode"
 
 	"github.com/clipperhouse/displaywidth"
+	"github.com/mattn/go-runewidth"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
@@ -54,8 +55,8 @@ func Firm(s string) string {
 			b.WriteString(cluster)
 			continue
 		}
-		for i, r := range cluster {
-			if i == 0 && !disputed(r) && displaywidth.Rune(r) > 0 {
+		for _, r := range cluster {
+			if r < 0x80 {
 				b.WriteRune(r)
 			} else {
 				b.WriteString(escape(r))
@@ -82,10 +83,14 @@ func simple(cluster string) (ok bool, width, marks int) {
 	return true, width, marks
 }
 
+// old counts as terminals do that know runes and no clusters.
+var old = &runewidth.Condition{}
+
 // disputed reports whether terminals differ about the columns of a rune: joiners,
-// variation selectors, the letters of flags, modifiers of emoji.
+// variation selectors, the letters of flags, modifiers of emoji, and what tables differ
+// about.
 func disputed(r rune) bool {
-	return unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) ||
+	return displaywidth.Rune(r) != old.RuneWidth(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) ||
 		unicode.Is(unicode.Regional_Indicator, r) || r >= 0x1f3fb && r <= 0x1f3ff || r == 0x20e3
 }
 

@@ -84,7 +84,9 @@ func (m *model) pick(p page, args ...string) tea.Cmd {
 			return nil
 		case strings.Count(a.Text, "\n") < 2:
 			m.page = nil
-			m.say("nothing: "+p.title, false)
+			if m.notice == "" { // else that is of the act that took the last one
+				m.say("none: "+p.title, false)
+			}
 			return nil
 		}
 		if was := m.page; was != nil && was.title == p.title {
@@ -102,12 +104,15 @@ func (m *model) pick(p page, args ...string) tea.Cmd {
 	}})
 }
 
-// again makes the page anew.
+// again makes the page anew, and leaves what is said.
 func (m *model) again() tea.Cmd {
 	if m.page == nil || m.page.again == nil || m.running != "" {
 		return nil
 	}
-	return m.page.again()
+	notice := m.notice
+	cmd := m.page.again()
+	m.notice = notice // of an act before it
+	return cmd
 }
 
 // help is the page of the keys.

@@ -136,13 +136,17 @@ func row(q control.QueueRow, width int, now time.Time) (before, state, after str
 	if !q.NextAttempt.IsZero() {
 		next = screen.Duration(q.NextAttempt.Sub(now))
 	}
-	text := screen.Firm(q.LastError)
-	if q.State == control.Held && q.Hold != "" {
-		text = "held: " + screen.Firm(q.Hold)
-	}
 	after = " " + screen.FitRight(short(int64(q.Messages)), 6) + " " + screen.FitRight(short(int64(q.Recipients)), 6) + " " +
-		screen.FitRight(oldest, 6) + " " + screen.FitRight(next, 6) + "  " + screen.Cut(text, w.err)
+		screen.FitRight(oldest, 6) + " " + screen.FitRight(next, 6) + "  " + screen.Cut(screen.Firm(reason(q)), w.err)
 	return before, state, after
+}
+
+// reason is why a queue waits, as far as a row has it.
+func reason(q control.QueueRow) string {
+	if q.State == control.Held && q.Hold != "" {
+		return q.Hold
+	}
+	return q.LastError
 }
 
 // short is a number in at most six digits and a unit.

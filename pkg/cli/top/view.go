@@ -193,8 +193,8 @@ func (m *model) status() string {
 		return ""
 	}
 	text := title(key(q))
-	if q.LastError != "" {
-		text += ": " + screen.Firm(q.LastError)
+	if why := reason(q); why != "" {
+		text += ": " + screen.Firm(why)
 	}
 	return screen.Cut(text, m.width)
 }
