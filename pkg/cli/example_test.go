@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -60,7 +61,8 @@ func runExample(t *testing.T, cmd *cobra.Command, line string) {
 			t.Fatal(err)
 		}
 	}
-	for name, from := range map[string]string{"spam.eml": "rules.eml", "a.eml": "rules.eml", "Rules.settings": "Rules.settings",
+	for name, from := range map[string]string{"spam.eml": "rules.eml", "a.eml": "rules.eml",
+		"Rules.settings": "Rules.settings",
 		"new-rules.toml": "Rules.settings"} { // which nobody reads here: the daemon of the test does not
 		b, err := os.ReadFile(filepath.Join("testdata", from))
 		if err == nil {
@@ -81,16 +83,20 @@ func runExample(t *testing.T, cmd *cobra.Command, line string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", script)
-	if strings.Contains(line, "--watch") {
-		shell = exec.CommandContext(ctx, "timeout", "--preserve-status", "-s", "INT", "1", "bash", "-c", "exec "+script)
+	var out bytes.Buffer
+	shell.Stdout, shell.Stderr = &out, &out
+	if strings.Contains(line, "--watch") { // it has to be interrupted, when it has printed something
+		shell.Args[len(shell.Args)-1] = "exec " + script
+		shell.Stdout = &printer{piece: "\n", many: 1, enough: func() { _ = shell.Process.Signal(os.Interrupt) }}
 	}
 	shell.Dir = dir
-	shell.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "CGQ_BASE=" + d.serve(t), "HOME=" + dir}
-	out, err := shell.CombinedOutput()
-	if cmd.Name() == "top" && strings.Contains(string(out), "it needs a terminal") {
+	shell.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"),
+		"CGQ_BASE=" + d.serve(t), "HOME=" + dir}
+	err = shell.Run()
+	if cmd.Name() == "top" && strings.Contains(out.String(), "it needs a terminal") {
 		return // its own tests have one
 	}
 	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }

@@ -34,8 +34,8 @@ func newTop(a *app) *cobra.Command {
 			}
 			client := a.client()
 			defer client.Close()
-			return top.Run(cmd.Context(), top.Options{Client: client, Selection: sel, Command: a.aside, Explain: a.explain,
-				Interval: interval, Colour: a.colour, Now: a.now, In: a.in, Out: a.out})
+			return top.Run(cmd.Context(), top.Options{Client: client, Selection: sel,
+				Command: a.aside, Explain: a.explain, Interval: interval, Colour: a.colour, Now: a.now, In: a.in, Out: a.out})
 		},
 	}
 	s.flags(a, cmd)

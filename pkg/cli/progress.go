@@ -62,8 +62,8 @@ func bar(done, total int64, noun string) string {
 	}
 	done = min(done, total)
 	full := int(done * progressBar / total)
-	return fmt.Sprintf("[%s%s] %3d%%  %d of %s", strings.Repeat("█", full), strings.Repeat("░", progressBar-full), 100*done/total,
-		done, plural(int(total), noun))
+	return fmt.Sprintf("[%s%s] %3d%%  %d of %s", strings.Repeat("█", full), strings.Repeat("░", progressBar-full),
+		100*done/total, done, plural(int(total), noun))
 }
 
 // acting asks the daemon how far its acts are: this one, and whatever others there are.
@@ -73,7 +73,8 @@ func (a *app) acting(ctx context.Context, past string) func() string {
 		ctx, cancel := context.WithTimeout(ctx, progressEvery)
 		defer cancel()
 		values := map[string]int64{}
-		for e, err := range control.Stat.Do(ctx, client, control.StatQuery{Names: []string{elementActing, elementActingDone}}) {
+		asked := control.StatQuery{Names: []string{elementActing, elementActingDone}}
+		for e, err := range control.Stat.Do(ctx, client, asked) {
 			if err != nil {
 				return "to be " + past
 			}

@@ -15,8 +15,8 @@ import (
 
 // watched are the commands that list something which changes.
 func watched() []string {
-	return []string{"queue list", "queue show", "queue explain", "queue shape", "message list", "message show", "message trace",
-		"hold list", "trash list", "account list", "rules list", "stat"}
+	return []string{"queue list", "queue show", "queue explain", "queue shape", "message list", "message show",
+		"message trace", "hold list", "trash list", "account list", "rules list", "stat"}
 }
 
 // watchable gives the commands that list something the flag --watch.
@@ -27,7 +27,7 @@ func (a *app) watchable(root *cobra.Command) {
 			panic(err) // the test of all commands sees it
 		}
 		var every time.Duration
-		cmd.Flags().Var((*length)(&every), "watch", "print it again after each such `time`, till an interrupt; 2s without one")
+		cmd.Flags().Var((*length)(&every), "watch", "print it again each such `time`, till an interrupt; 2s without one")
 		cmd.Flags().Lookup("watch").NoOptDefVal = "2s"
 		run := cmd.RunE
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -90,8 +90,8 @@ var old = &runewidth.Condition{}
 // variation selectors, the letters of flags, modifiers of emoji, and what tables differ
 // about.
 func disputed(r rune) bool {
-	return displaywidth.Rune(r) != old.RuneWidth(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Variation_Selector, r) ||
-		unicode.Is(unicode.Regional_Indicator, r) || r >= 0x1f3fb && r <= 0x1f3ff || r == 0x20e3
+	return displaywidth.Rune(r) != old.RuneWidth(r) || unicode.Is(unicode.Cf, r) ||
+		unicode.Is(unicode.Variation_Selector, r) || unicode.Is(unicode.Regional_Indicator, r) || r >= 0x1f3fb && r <= 0x1f3ff || r == 0x20e3
 }
 
 func escape(r rune) string {

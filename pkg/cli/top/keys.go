@@ -1,6 +1,7 @@
 package top
 
 import (
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -73,13 +74,15 @@ func (m *model) pressedOn(k string, q control.QueueName) tea.Cmd {
 	case "enter", "x":
 		return m.open("Why "+title(q)+" waits", "queue", "explain", "--", q.Module, q.Queue)
 	case "m":
-		return m.pick(page{title: "Messages of " + title(q) + ", the oldest " + maxMessages, hint: "Enter shows its life",
-			choose: m.trace}, "message", "list", "--limit", maxMessages, "--module", q.Module, "--queue",
+		p := page{title: "Messages of " + title(q) + ", the oldest " + maxMessages, hint: "Enter shows its life",
+			choose: m.trace}
+		return m.pick(p, "message", "list", "--limit", maxMessages, "--module", q.Module, "--queue",
 			control.Literal(q.Queue), "--columns", "id,submitted,state,return_path,bytes,recipients,attempts,last_error")
 	case "r":
 		return m.act("queue", "release", "--", q.Module, q.Queue)
 	case "h":
-		m.ask(&prompt{label: "Hold " + title(q) + ", because: ", enter: func(reason string) tea.Cmd { return m.hold(q, reason) }})
+		m.ask(&prompt{label: "Hold " + title(q) + ", because: ",
+			enter: func(reason string) tea.Cmd { return m.hold(q, reason) }})
 	case "R", "d":
 		m.ask(&prompt{label: "Reject " + title(q) + ", telling the senders: ",
 			enter: func(text string) tea.Cmd { return m.reject(q, text) }})
@@ -170,9 +173,7 @@ func (m *model) reject(q control.QueueName, text string) tea.Cmd {
 
 // confirmed counts what a command would do, asks, and does it.
 func (m *model) confirmed(args ...string) tea.Cmd {
-	with := func(flag string) []string {
-		return append(append([]string{}, args[:2]...), append([]string{flag}, args[2:]...)...)
-	}
+	with := func(flag string) []string { return slices.Insert(slices.Clone(args), 2, flag) }
 	return m.run(command{with("--dry-run"), func(a Answer) tea.Cmd {
 		if a.Failed {
 			m.told(a)

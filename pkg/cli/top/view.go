@@ -64,7 +64,8 @@ func (m *model) header() []string {
 			short(l.elements[elementOutNow])))
 	}
 	clock := now.Format(time.TimeOnly)
-	waits := fmt.Sprintf("Messages %s  Recipients %s  Queues %d", short(l.elements[elementQueued]), short(l.rcpts), len(l.queues))
+	waits := fmt.Sprintf("Messages %s  Recipients %s  Queues %d", short(l.elements[elementQueued]), short(l.rcpts),
+		len(l.queues))
 	before := ": "
 	for _, s := range []control.State{control.Active, control.Ready, control.Delayed, control.Held} {
 		if n := l.states[s]; n > 0 {
@@ -114,7 +115,8 @@ func (m *model) banner() string {
 	case m.last.err != nil:
 		return m.paint(yellow, screen.Cut("! "+screen.Firm(m.Explain(m.last.err)), m.width))
 	case m.list.filter != "":
-		return screen.Cut(fmt.Sprintf("%d of %d queues have: %s", len(m.list.shown), len(m.list.all), screen.Firm(m.list.filter)), m.width)
+		text := fmt.Sprintf("%d of %d queues have: %s", len(m.list.shown), len(m.list.all), screen.Firm(m.list.filter))
+		return screen.Cut(text, m.width)
 	}
 	return ""
 }
