@@ -83,7 +83,7 @@ bench-enqueuer: ## what the Enqueuer and 100 Rules take a message, besides the d
 	$(GO) test ./pkg/enqueuer ./pkg/rules -run '^$$' -bench 'Decide|Run100' -benchmem
 
 # What is built is not built again: this runs as root, who may have no Go.
-install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash),,completions) ## programs and completions under $(DESTDIR)$(PREFIX)
+install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash),,completions) ## programs, completions and pages of man under $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 bin/cgq $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 bin/cgqd $(DESTDIR)$(PREFIX)/sbin/
@@ -91,6 +91,8 @@ install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash)
 	install -D -m 644 completions/cgq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cgq
 	install -D -m 644 completions/cgq.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cgq
 	install -D -m 644 completions/cgq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cgq.fish
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 
 # What has the name already, such as another mail server's, stays: it is taken away by hand.
 install-sendmail: ## the names by which programs know a mail server, under $(DESTDIR)/usr
@@ -107,9 +109,10 @@ completions: build ## completions/ for bash, zsh, fish and PowerShell
 	bin/cgq completion fish > completions/cgq.fish
 	bin/cgq completion powershell > completions/cgq.ps1
 
-docs: completions ## what is made from the programs: completions/, docs/commands/, docs/settings.md, the manual page and docs/openapi.yaml
-	mkdir -p docs/commands
+docs: completions ## what is made from the programs: completions/, docs/commands/, docs/man/, docs/settings.md and docs/openapi.yaml
+	rm -rf docs/commands
 	bin/cgq gen-docs docs/commands
+	bin/cgq gen-man docs/man
 	bin/cgqd gen-docs docs
 	bin/cgqd gen-openapi > docs/openapi.yaml
 

@@ -40,6 +40,7 @@ type Server struct {
 	Unread    func() int      // messages that it has not read yet
 	Base      string          // absolute
 	Version   string
+	Domain    func() string // the main domain
 	Ready     time.Time
 	State     func() string // running, stopping
 	Health    func() Health
@@ -98,5 +99,5 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 
 func (s *Server) ping(context.Context, control.Actor, control.Nothing) (control.Daemon, error) {
 	return control.Daemon{Version: s.Version, PID: os.Getpid(), Base: s.Base,
-		Uptime: control.Seconds(time.Since(s.Ready)), State: s.State()}, nil
+		Uptime: control.Seconds(time.Since(s.Ready)), State: s.State(), Domain: s.Domain()}, nil
 }

@@ -163,7 +163,7 @@ func (h *house) begin(t *testing.T, fsys disk.FS) {
 // face is what answers the requests.
 func (h *house) face(t *testing.T) *admin.Server {
 	t.Helper()
-	return &admin.Server{Read: h.read, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(h.fsys, func() []string { return []string{"a.example", "b.example"} }),
+	return &admin.Server{Read: h.read, Domain: func() string { return "a.example" }, Unread: func() int { return int(h.unread.Load()) }, Kernel: h.kernel, Directory: directory.New(h.fsys, func() []string { return []string{"a.example", "b.example"} }),
 		Log: h.log, Stats: &h.stats, Open: h.spool.Open, Facts: h.spool.Facts, Backup: h.spool.Backup, Base: h.base, Version: "1.2.3", Ready: time.Now().Add(-time.Minute),
 		State: func() string { return h.state }, Health: func() admin.Health { return h.health },
 		Class: func(text string) string { return string(bounce.Default().ClassOf(text)) },

@@ -21,7 +21,7 @@ func TestPing(t *testing.T) {
 	got, err := control.Ping.Do(t.Context(), h.client, control.Nothing{})
 	up := got.Uptime.Duration()
 	got.Uptime = 0
-	want := control.Daemon{Version: "1.2.3", PID: os.Getpid(), Base: h.base, State: "stopping"}
+	want := control.Daemon{Version: "1.2.3", PID: os.Getpid(), Base: h.base, State: "stopping", Domain: "a.example"}
 	if err != nil || got != want || up < time.Minute || up > time.Hour {
 		t.Errorf("Ping = %+v after %v, %v; want %+v after a minute", got, up, err, want)
 	}

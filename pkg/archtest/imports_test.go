@@ -85,7 +85,8 @@ func moduleOf(name string) (string, bool) {
 // checkCLI: the command line program has nothing of the server in it.
 func checkCLI(h *house) (problems []string) {
 	h.eachImport(func(p *pkg, from *file, to string) {
-		if p.name == "cli" && to != "control" && to != "mail" {
+		inside := func(name string) bool { return name == "cli" || strings.HasPrefix(name, "cli/") }
+		if inside(p.name) && !inside(to) && to != "control" && to != "mail" {
 			problems = append(problems, fmt.Sprintf("%s imports %s; control and mail are enough", from.path, to))
 		}
 	})

@@ -61,7 +61,9 @@ func (a *app) act(ctx context.Context, o acting, d deed,
 	call func(dryRun bool) (control.Outcome, error),
 ) (control.Outcome, error) {
 	if !o.dryRun && !o.yes && !d.freely {
+		stop := a.progress(func() string { return "counting" })
 		out, err := call(true)
+		stop()
 		if err != nil {
 			return out, err
 		}
@@ -71,7 +73,9 @@ func (a *app) act(ctx context.Context, o acting, d deed,
 			}
 		}
 	}
+	stop := a.progress(a.acting(ctx, d.past))
 	out, err := call(o.dryRun)
+	stop()
 	if err == nil && out.Matched == 0 && d.nothing != nil {
 		err = d.nothing
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -41,7 +42,7 @@ func newQueueBackup(a *app) *cobra.Command {
 			if a.width > 0 {
 				return usagef(cmd, "an archive is nothing for a terminal; name a file, or redirect standard output")
 			}
-			b, err := control.QueueBackup.Do(cmd.Context(), a.client(), control.Nothing{}, a.out)
+			b, err := a.backUp(cmd.Context(), a.out)
 			if err != nil {
 				return err
 			}
@@ -63,7 +64,7 @@ func (a *app) backup(ctx context.Context, name string, force bool) error {
 	if err != nil {
 		return err
 	}
-	b, err := control.QueueBackup.Do(ctx, a.client(), control.Nothing{}, f)
+	b, err := a.backUp(ctx, f)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -81,6 +82,25 @@ func (a *app) backup(ctx context.Context, name string, force bool) error {
 	}
 	_, err = io.WriteString(a.out, told(b, name))
 	return errors.Join(err, leftOut(b))
+}
+
+// backUp has the daemon write a backup, and tells how much it is so far.
+func (a *app) backUp(ctx context.Context, w io.Writer) (control.Backup, error) {
+	var written atomic.Int64
+	defer a.progress(func() string { return "backed up " + size(written.Load()) })()
+	return control.QueueBackup.Do(ctx, a.client(), control.Nothing{}, countingWriter{w, &written})
+}
+
+// A countingWriter counts the bytes that it writes.
+type countingWriter struct {
+	w io.Writer
+	n *atomic.Int64
+}
+
+func (c countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n.Add(int64(n))
+	return n, err
 }
 
 // An inTheWayError says that a file has the name that another should have.

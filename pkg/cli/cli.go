@@ -35,9 +35,12 @@ const defaultBase = "/var/lib/cgq"
 type app struct {
 	in          io.Reader
 	out, errOut io.Writer
-	width       int  // columns of the terminal that out is; 0: it is none
-	colour      bool // out may be coloured
-	interactive bool // somebody can answer a question
+	width       int                        // columns of the terminal that out is; 0: it is none
+	colour      bool                       // out may be coloured
+	redraw      bool                       // out can be drawn anew, from its first line on
+	bars        bool                       // errOut is a terminal, for what moves
+	interactive bool                       // somebody can answer a question
+	resize      func() (width, height int) // of the terminal that out is; nil: it is as wide as it was
 	now         func() time.Time
 	every       time.Duration // how often a waiting command looks
 
@@ -46,6 +49,9 @@ type app struct {
 	columns      []string
 	noHeaders    bool
 	failEmpty    bool
+	jq           string
+
+	line string // the command line, for the one who watches it
 }
 
 // Main runs cgq with the process's arguments and returns its exit status.
@@ -54,10 +60,13 @@ func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal is the hard one
-	width := terminal(os.Stdout)
+	width, dumb := terminal(os.Stdout), os.Getenv("TERM") == "dumb"
 	a := &app{
 		in: os.Stdin, out: os.Stdout, errOut: os.Stderr, width: width, now: time.Now, every: time.Second / 4,
-		colour:      width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		colour:      width > 0 && os.Getenv("NO_COLOR") == "" && !dumb,
+		redraw:      width > 0 && !dumb,
+		bars:        terminal(os.Stderr) > 0 && !dumb,
+		resize:      func() (int, int) { return terminalSize(os.Stdout) },
 		interactive: terminal(os.Stdin) > 0 && terminal(os.Stderr) > 0,
 		base:        os.Getenv("CGQ_BASE"),
 	}
@@ -69,20 +78,27 @@ func Main() int {
 
 // terminal returns the columns of the terminal that f is, or 0.
 func terminal(f *os.File) int {
+	width, _ := terminalSize(f)
+	return width
+}
+
+// terminalSize returns the columns and lines of the terminal that f is, or 0.
+func terminalSize(f *os.File) (width, height int) {
 	ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	switch {
 	case err != nil:
-		return 0
-	case ws.Col == 0:
-		return 80 // a terminal that does not know, as on a serial line
+		return 0, 0
+	case ws.Col == 0 || ws.Row == 0:
+		return 80, 24 // a terminal that does not know, as on a serial line
 	}
-	return int(ws.Col)
+	return int(ws.Col), int(ws.Row)
 }
 
 // run executes one command line and returns its exit status.
 func (a *app) run(ctx context.Context, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(args)
+	a.line = "cgq " + strings.Join(args, " ")
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.errOut)
@@ -115,7 +131,7 @@ func newRoot(a *app) *cobra.Command {
 		if !slices.Contains(formats(), a.format) {
 			return usagef(cmd, "no output form %q; there are %s", a.format, strings.Join(formats(), ", "))
 		}
-		return nil
+		return a.filtered(cmd)
 	}
 	f := root.PersistentFlags()
 	base := a.base
@@ -126,14 +142,19 @@ func newRoot(a *app) *cobra.Command {
 	f.StringVarP(&a.format, "output", "o", "table", "`form` of the output: "+strings.Join(formats(), ", "))
 	f.BoolVar(&a.noHeaders, "no-headers", false, "leave out the line of column names")
 	f.StringSliceVar(&a.columns, "columns", nil, "show these `fields`, in this order, by their names in JSON")
+	f.StringVar(&a.jq, "jq", "", "what this `expression` of jq makes of the JSON; with -o jsonl of each row")
 	f.BoolVar(&a.failEmpty, "fail-empty", false, "exit with status 3 when nothing matched")
 	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
-	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flag is there
-	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newSettings(a), newEnqueuer(a), newDequeuer(a), newLog(a), newAccount(a), newRoute(a), newStat(a),
-		newCheck(a), newSubmit(a), newWhoami(a), newVersion(a), newCompletion(a), newGenDocs())
+	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flags are there
+	_ = root.RegisterFlagCompletionFunc("jq", cobra.NoFileCompletions)
+	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newSettings(a), newEnqueuer(a), newDequeuer(a), newLog(a), newAccount(a), newRoute(a), newStat(a), newTop(a),
+		newCheck(a), newSubmit(a), newWhoami(a), newVersion(a), newCompletion(a), newGenDocs(), newGenMan())
 	for _, name := range sendmailFaces {
 		root.AddCommand(newSendmail(a, name))
 	}
+	a.converted(root)
+	a.watchable(root) // around the other: each turn is converted for itself
+	completesRest(root)
 	return root
 }
 

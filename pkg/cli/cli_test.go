@@ -352,6 +352,19 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%q completes to %q, want %q", line, got.out, want)
 		}
 	}
+	for line, want := range map[string]string{ // where no file is meant none is offered
+		"check ": ":4\n", "queue list ": ":4\n", "queue list --columns ": ":4\n", "check --timeout ": ":4\n",
+		"message export --dir ": ":16\n", "--base ": ":16\n", "rules import ": ":0\n", "queue list --ids-from ": ":0\n",
+		"rules test --message ": ":0\n", "queue release --wait=": ":4\n",
+	} {
+		words := append(strings.Fields(line), "")
+		if strings.HasSuffix(line, "=") {
+			words = words[:len(words)-1]
+		}
+		if got := cgq(t, base, nil, append([]string{"__complete"}, words...)...); got.out != want {
+			t.Errorf("%q completes to %q, want %q", line, got.out, want)
+		}
+	}
 	if got := cgq(t, t.TempDir(), nil, "__complete", "queue", "show", ""); got.out != ":4\n" {
 		t.Errorf("without a daemon: %+v, want no candidate", got)
 	}
@@ -375,6 +388,65 @@ func TestGenDocsHasAPageForEachCommand(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "cgq-gen-docs.md")); err == nil {
 		t.Error("a hidden command has a page")
+	}
+}
+
+// What is made from the program and checked in is what the program makes: make docs.
+func TestGeneratedFilesAreUpToDate(t *testing.T) {
+	made := t.TempDir()
+	cgq(t, "", nil, "gen-docs", filepath.Join(made, "docs", "commands"))
+	cgq(t, "", nil, "gen-man", filepath.Join(made, "docs", "man"))
+	if err := os.Mkdir(filepath.Join(made, "completions"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for file, shell := range map[string]string{"cgq.bash": "bash", "cgq.zsh": "zsh", "cgq.fish": "fish", "cgq.ps1": "powershell"} {
+		script := cgq(t, "", nil, "completion", shell).out
+		if err := os.WriteFile(filepath.Join(made, "completions", file), []byte(script), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{"docs/commands", "docs/man", "completions"} {
+		want, got := contents(t, filepath.Join(made, dir)), contents(t, filepath.Join("../..", dir))
+		for name := range want {
+			if got[name] != want[name] {
+				t.Errorf("%s/%s is not what the program makes; make docs", dir, name)
+			}
+			delete(got, name)
+		}
+		delete(got, "cgqd-settings.5") // cgqd makes it
+		for name := range got {
+			t.Errorf("%s/%s is of no command any more; make docs", dir, name)
+		}
+	}
+}
+
+// contents returns the files of a directory.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Name()] = string(b)
+	}
+	return all
+}
+
+func TestRoff(t *testing.T) {
+	for in, want := range map[string]string{
+		"--all 'x' <> *": `\-\-all \(aqx\(aq <> *`,
+		".TH\n'br\na.b":  "\\&.TH\n\\&\\(aqbr\na.b",
+		`a\b~^…`:         `a\eb\(ti\(ha\[u2026]`,
+	} {
+		if got := roff(in); got != want {
+			t.Errorf("roff(%q) = %q, want %q", in, got, want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cgq/pkg/control"
 )
@@ -87,13 +88,49 @@ func complete[In, Row any](a *app, cmd *cobra.Command, s control.Stream[In, Row]
 	return list, cobra.ShellCompDirectiveNoFileComp
 }
 
+// beginning selects the host queues whose names begin so: of very many the daemon has to
+// send few.
+func beginning(begun string) (sel control.Selection) {
+	if begun != "" && !strings.ContainsAny(begun, "~*") {
+		sel.Queue = []string{begun + "*"}
+	}
+	return sel
+}
+
+// completesRest sees to it that no shell offers the files of its directory where none is
+// meant: for arguments and flags of which nothing else is said, and that are no FILE.
+func completesRest(cmd *cobra.Command) {
+	if cmd.ValidArgsFunction == nil && cmd.ValidArgs == nil && !cmd.HasSubCommands() && !strings.Contains(cmd.Use, " FILE") {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		_, completes := cmd.GetFlagCompletionFunc(f.Name)
+		value, _ := pflag.UnquoteUsage(f)
+		switch {
+		case completes || f.Value.Type() == "bool" || value == "file":
+		case value == "directory":
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, dirs) // the flag is there
+		default:
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		completesRest(sub)
+	}
+}
+
+func dirs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
 // completeQueueName completes MODULE QUEUE.
 func (a *app) completeQueueName(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	switch len(args) {
 	case 0:
 		return a.completeModules(cmd, nil, begun)
 	case 1:
-		sel := control.Selection{Module: []string{strings.ToUpper(args[0])}}
+		sel := beginning(begun)
+		sel.Module = []string{strings.ToUpper(args[0])}
 		return complete(a, cmd, control.QueueList, sel, begun, func(q control.QueueRow) (string, string) {
 			return q.Queue, string(q.State) + ", " + plural(q.Messages, "message")
 		})
@@ -108,7 +145,7 @@ func (a *app) completeModules(cmd *cobra.Command, _ []string, begun string) ([]s
 }
 
 func (a *app) completeQueues(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	return complete(a, cmd, control.QueueList, control.Selection{}, begun, func(q control.QueueRow) (string, string) {
+	return complete(a, cmd, control.QueueList, beginning(begun), begun, func(q control.QueueRow) (string, string) {
 		return q.Queue, q.Module
 	})
 }

@@ -44,6 +44,7 @@ type daemon struct {
 	archive  string
 	backup   control.Backup
 	holds    []control.HoldRow
+	elements []control.Element
 	freed    []control.HoldAct
 	deeds
 	ruled
@@ -81,7 +82,8 @@ func full() *daemon {
 				{Recipient: "y@example.com", Module: "SMTP", Queue: "example.com", Status: control.Processing},
 			},
 		},
-		outcome: control.Outcome{Matched: 1, Changed: 1, Messages: 1},
+		elements: []control.Element{{Name: "numQueuedMessages", Value: 416}},
+		outcome:  control.Outcome{Matched: 1, Changed: 1, Messages: 1},
 		identity: control.Identity{User: "ann", UID: 1001, GID: 1001, Rights: []control.Right{control.Monitor, control.Release, control.Submit},
 			Grants: []control.Granted{{By: "grant 1 of access.toml: group mailops", Rights: []control.Right{control.Monitor, control.Release}},
 				{By: "grant 2 of access.toml: everybody", Rights: []control.Right{control.Submit}}}},
@@ -198,7 +200,7 @@ func (d *daemon) handleRest(m *control.Mux) {
 		})
 	control.HandleRows(m, control.Stat,
 		func(context.Context, control.Actor, control.StatQuery) iter.Seq2[control.Element, error] {
-			return stream([]control.Element{{Name: "numQueuedMessages", Value: 416}}, d.err)
+			return stream(d.elements, d.err)
 		})
 	control.HandleRows(m, control.Check,
 		func(ctx context.Context, _ control.Actor, in control.CheckQuery) iter.Seq2[control.CheckItem, error] {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -101,7 +102,10 @@ func (a *app) export(ctx context.Context, ids []mail.ID, dir string, force bool)
 	}
 	defer d.Close()
 	client := a.client()
+	var seen atomic.Int64
+	defer a.progress(func() string { return "exported " + bar(seen.Load(), int64(len(ids)), "message") })()
 	for _, id := range ids {
+		seen.Add(1)
 		n, err := exportOne(ctx, client, id, filepath.Join(dir, id.String()+".eml"), force)
 		switch refusal, ok := errors.AsType[*inTheWayError](err); {
 		case gone(err):

@@ -2,42 +2,14 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
+
+	"cgq/pkg/cli/screen"
 )
 
-// duration is a length of time in its two largest units: 45s, 2m05s, 2h13m, 1d02h.
-func duration(d time.Duration) string {
-	s := int64(d / time.Second)
-	switch {
-	case s < 0:
-		return "0s"
-	case s < 60:
-		return fmt.Sprintf("%ds", s)
-	case s < 3600:
-		return fmt.Sprintf("%dm%02ds", s/60, s%60)
-	case s < 24*3600:
-		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
-	}
-	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
-}
-
-// size is a number of bytes in the largest binary unit with one digit behind the
-// point: 512, 4.2K, 31.2M.
-func size(n int64) string {
-	if n < 1024 {
-		return strconv.FormatInt(n, 10)
-	}
-	f := float64(n) / 1024
-	for _, unit := range "KMG" {
-		if f < 1023.95 { // 1024.0 belongs to the next
-			return fmt.Sprintf("%.1f%c", f, unit)
-		}
-		f /= 1024
-	}
-	return fmt.Sprintf("%.1fT", f)
-}
+func duration(d time.Duration) string { return screen.Duration(d) }
+func size(n int64) string             { return screen.Size(n) }
 
 // clock is a point in time in the zone of the reader.
 func clock(t time.Time, zone *time.Location) string { return t.In(zone).Format(time.DateTime) }

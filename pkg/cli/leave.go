@@ -67,7 +67,7 @@ func copyLeft(ctx context.Context, f io.Writer, head string, text io.Reader) err
 	copied := make(chan error, 1)
 	go func() { // as in readAhead
 		in := bufio.NewReaderSize(text, 64<<10)
-		blank, err := beginning(in)
+		blank, err := opening(in)
 		if err == nil {
 			_, err = io.WriteString(f, head+blank)
 		}
@@ -84,9 +84,9 @@ func copyLeft(ctx context.Context, f io.Writer, head string, text io.Reader) err
 	}
 }
 
-// beginning takes the line of a mailbox off a text, and returns what has to be in front of
+// opening takes the line of a mailbox off a text, and returns what has to be in front of
 // one that begins with no header.
-func beginning(in *bufio.Reader) (blank string, err error) {
+func opening(in *bufio.Reader) (blank string, err error) {
 	start, err := in.Peek(1000)
 	if bytes.HasPrefix(start, []byte("From ")) {
 		if _, err = in.ReadSlice('\n'); err != nil && err != io.EOF {

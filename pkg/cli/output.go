@@ -16,11 +16,14 @@ const (
 	formWide  = "wide"  // the same with every column
 	formJSON  = "json"  // one array; one object for what is one thing
 	formLines = "jsonl" // a row a line
+	formYAML  = "yaml"  // what json has, for people who like it so
 	formCSV   = "csv"   // RFC 4180
 	formName  = "name"  // what other commands take as arguments
 )
 
-func formats() []string { return []string{formTable, formWide, formJSON, formLines, formCSV, formName} }
+func formats() []string {
+	return []string{formTable, formWide, formJSON, formLines, formYAML, formCSV, formName}
+}
 
 // human reports whether the output is for people.
 func (a *app) human() bool { return a.format == formTable || a.format == formWide }

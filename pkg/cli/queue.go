@@ -49,7 +49,8 @@ func newQueueList(a *app) *cobra.Command {
 			"when, when it is tried next, and the last error of the queue as a whole. A queue\n" +
 			"matches when a recipient in it does; the numbers are those of the whole queue.",
 		Example: "  cgq queue list\n  cgq queue list --module SMTP --state delayed --age '>2h'\n" +
-			"  cgq queue list -o json | jq '.[] | select(.messages > 100) | .queue'",
+			"  cgq queue list --jq '.[] | select(.messages > 100) | .queue'\n" +
+			"  cgq queue list --state delayed --watch=5s",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			sel, err := s.parse(a, cmd, nil)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,9 +223,4 @@ func queueName(module, queue string) string { return fmt.Sprintf("%s(%s)", modul
 
 // literal is an argument that names one thing, as a value of a flag, where * and ~ would
 // name many.
-func literal(name string) string {
-	if strings.HasPrefix(name, "~") || strings.Contains(name, "*") {
-		return "~^" + regexp.QuoteMeta(name) + "$"
-	}
-	return name
-}
+func literal(name string) string { return control.Literal(name) }

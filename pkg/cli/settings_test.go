@@ -65,10 +65,11 @@ func (d *daemon) handleSettings(m *control.Mux) {
 		if in.Name == "rules" {
 			return control.SettingsText{Name: "rules.toml", Version: "v2"}, d.err
 		}
-		if in.Name != "queue" {
+		name, known := map[string]string{"queue": "queue.toml", "smtp": "smtp.toml", "router.txt": "router.txt"}[in.Name]
+		if !known {
 			return control.SettingsText{}, control.Errorf(control.KindNoSuchKey, "there are queue.toml", "no file of settings %q", in.Name)
 		}
-		return control.SettingsText{Name: "queue.toml", Text: "# a\n", Version: "v1"}, d.err
+		return control.SettingsText{Name: name, Text: "# a\n", Version: "v1"}, d.err
 	})
 	control.Handle(m, control.SettingsReplace, func(_ context.Context, _ control.Actor, in control.SettingsText) (control.SettingsChanged, error) {
 		d.replaced = append(d.replaced, in)

@@ -46,6 +46,12 @@ func openMailroom(t *testing.T) (*mailroom, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(base) })
+	return newMailroom(t, base), base
+}
+
+// newMailroom takes mail at the socket of a base directory till the test ends.
+func newMailroom(t *testing.T, base string) *mailroom {
+	t.Helper()
 	l, err := control.Listen(filepath.Join(base, control.SubmitSocket))
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +68,7 @@ func openMailroom(t *testing.T) (*mailroom, string) {
 			t.Error(err)
 		}
 	})
-	return r, base
+	return r
 }
 
 // feed runs a command line with a text on its standard input; as is the name that the

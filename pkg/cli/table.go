@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/olekukonko/tablewriter/renderer"
 	"github.com/olekukonko/tablewriter/tw"
 
+	"cgq/pkg/cli/screen"
 	"cgq/pkg/control"
 )
 
@@ -160,10 +160,10 @@ func (g *grid) measure() []int {
 	widths := make([]int, len(g.cols))
 	for i, c := range g.cols {
 		if g.heads {
-			widths[i] = width(c.head)
+			widths[i] = screen.Width(c.head)
 		}
 		for _, row := range g.rows {
-			widths[i] = max(widths[i], width(row[i]))
+			widths[i] = max(widths[i], screen.Width(row[i]))
 		}
 	}
 	return widths
@@ -196,7 +196,7 @@ func (g *grid) line(w *bufio.Writer, cells []string) {
 		if i > 0 {
 			blank += len(gap)
 		}
-		pad := max(0, g.widths[i]-width(s))
+		pad := max(0, g.widths[i]-screen.Width(s))
 		if g.cols[i].right {
 			blank += pad
 		}
@@ -226,9 +226,7 @@ func (g *grid) fit(room int, all bool) {
 			cut := min(spare, over)
 			over -= cut
 			for _, row := range g.rows {
-				if keep := widths[i] - cut; width(row[i]) > keep {
-					row[i] = twwidth.Truncate(row[i], keep, "…")
-				}
+				row[i] = screen.Cut(row[i], widths[i]-cut)
 			}
 		}
 	}

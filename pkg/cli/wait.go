@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"cgq/pkg/control"
@@ -116,12 +117,19 @@ func (w *watch) ids() []mail.ID { return slices.Sorted(maps.Keys(w.open)) }
 
 // until looks again and again till something is known of everybody, or ctx ends.
 func (w *watch) until(ctx context.Context) error {
+	var waiting atomic.Int64
+	all := len(w.open)
+	waiting.Store(int64(all))
+	defer w.a.progress(func() string {
+		return "tried " + bar(int64(all)-waiting.Load(), int64(all), "message")
+	})()
 	tick := time.NewTicker(w.a.every)
 	defer tick.Stop()
 	for {
 		if err := w.look(ctx); err != nil || len(w.open) == 0 {
 			return err
 		}
+		waiting.Store(int64(len(w.open)))
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

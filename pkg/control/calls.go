@@ -2,7 +2,9 @@ package control
 
 import (
 	"reflect"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"cgq/pkg/mail"
@@ -116,6 +118,14 @@ type Selection struct {
 	Where        string    `json:"where,omitempty"`         // one expression more
 	Limit        int       `json:"limit,omitempty"`         // how many rows at most, or, of an act, messages or host queues; 0: all
 	All          bool      `json:"all,omitempty"`           // nothing else is set, and everything is meant
+}
+
+// Literal is a name as a value of a [Selection], where * and ~ would name many.
+func Literal(name string) string {
+	if strings.HasPrefix(name, "~") || strings.Contains(name, "*") {
+		return "~^" + regexp.QuoteMeta(name) + "$"
+	}
+	return name
 }
 
 // Empty reports whether the selection names nothing and does not say All.
@@ -394,4 +404,5 @@ type Daemon struct {
 	Base    string  `json:"base"`   // the base directory, absolute
 	Uptime  Seconds `json:"uptime"` // since it was ready
 	State   string  `json:"state"`  // "running", "stopping"
+	Domain  string  `json:"domain"` // the main domain
 }

@@ -53,7 +53,7 @@ func TestStories(t *testing.T) {
 		"daemon": on((*site).daemonDo), "memory": on((*site).memory), "cloexec": on((*site).cloexec),
 		"empty": on((*site).empty), "files": on((*site).files), "maildir": on((*site).maildir),
 		"report": report, "reported": reported, "talk": talk, "send": send, "text": text, "ends": ends, "clean": clean,
-		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo),
+		"flood": on((*site).floodDo), "peer": on((*site).peerDo), "sink": on((*site).sinkDo), "screen": on((*site).screenDo),
 		"postfix": on((*site).postfixDo),
 	}
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setup, Cmds: commands, Condition: condition})
@@ -130,14 +130,18 @@ func wait(ts *testscript.TestScript, done func() (ok bool, said string)) {
 
 // packages has the Debian packages of the tools.
 var packages = map[string]string{"smtp-source": "postfix", "smtp-sink": "postfix", "php": "php-cli", "setpriv": "util-linux",
-	"git-send-email": "git-email libmailtools-perl"}
+	"git-send-email": "git-email libmailtools-perl", "/usr/share/bash-completion/bash_completion": "bash-completion"}
 
 func need(ts *testscript.TestScript, _ bool, tools []string) {
 	dirs := append(filepath.SplitList(ts.Getenv("PATH")), "/usr/lib/git-core")
 	for _, tool := range tools {
 		if slices.ContainsFunc(dirs, func(dir string) bool {
-			_, err := exec.LookPath(filepath.Join(dir, tool))
-			return err == nil
+			path := tool
+			if !filepath.IsAbs(tool) {
+				path = filepath.Join(dir, tool)
+			}
+			is, err := os.Stat(path)
+			return err == nil && !is.IsDir()
 		}) {
 			continue
 		}

@@ -34,6 +34,8 @@ type site struct {
 	flood   *flood
 	floods  int // begun so far
 	names   *mockdns.Server
+	screen  *screen
+	screens int   // begun so far
 	ports   []int // descriptors that keep addresses
 }
 
@@ -51,6 +53,9 @@ func (s *site) close() {
 	}
 	if s.postfix != nil {
 		s.postfix.stop()
+	}
+	if s.screen != nil {
+		s.screen.stop()
 	}
 	for _, p := range s.peers {
 		p.stop()

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"cgq/pkg/fact"
@@ -73,6 +74,25 @@ type act struct {
 	rows    []queue.Row
 	changes []fact.Change
 	hosts   []fact.Delay // their delays after it
+	steps   int64        // of its rows that were made, of two each
+}
+
+// An acting is how far the acts are that change something and run now: of how many rows
+// they are, each of two steps, to decide it and to apply it, and how many steps were made.
+type acting struct{ rows, steps atomic.Int64 }
+
+// Acting returns of how many recipients the acts are that run now, and of how many they
+// are done. An act that still looks for what it is about takes more.
+func (k *Kernel) Acting() (rows, done int64) {
+	return k.acting.rows.Load(), k.acting.steps.Load() / 2
+}
+
+// step counts n steps of an act.
+func (a *act) step(n int) {
+	if a.number != 0 {
+		a.steps += int64(n)
+		a.k.acting.steps.Add(int64(n))
+	}
 }
 
 // begin takes the rows of a selection into the hands of an act, or, of a dry run, looks
@@ -108,6 +128,9 @@ func (k *Kernel) begin(sel *selection.Selection, o Order) (*act, error) {
 			a.out.Skipped = append(a.out.Skipped, Skip{row, Busy})
 		}
 		a.rows = append(a.rows, c.Free...)
+		if a.number != 0 {
+			k.acting.rows.Add(int64(len(c.Free)))
+		}
 		after, more = c.Last, c.More
 	}
 	a.out.Matched = len(a.rows) + len(a.out.Skipped)
@@ -120,6 +143,8 @@ func (a *act) end() {
 		return
 	}
 	a.k.slices(a.rows, a.k.state.ReturnRow)
+	a.k.acting.rows.Add(-int64(len(a.rows)))
+	a.k.acting.steps.Add(-a.steps)
 	kick(a.k.changed)
 	kick(a.k.reported)
 	kick(a.k.stale)
@@ -128,6 +153,7 @@ func (a *act) end() {
 // each does something with all rows.
 func (a *act) each(do deed) {
 	a.k.slices(a.rows, func(row queue.Row) {
+		a.step(1)
 		f, why := do(row)
 		if why != "" {
 			a.out.Skipped = append(a.out.Skipped, Skip{row, why})
@@ -152,7 +178,7 @@ func (a *act) commit() (Outcome, error) {
 	if err := a.k.decide(a.changes, stands); err != nil {
 		return Outcome{Matched: a.out.Matched, Messages: a.out.Messages, Skipped: a.out.Skipped}, err
 	}
-	a.k.apply(a.changes)
+	a.k.applySlices(a.changes, a.step)
 	a.k.undelay(a.hosts)
 	a.out.Act = a.number
 	return a.out, nil
@@ -288,7 +314,10 @@ func (k *Kernel) whole(sel *selection.Selection) (keys []queue.Key) {
 }
 
 // apply makes changes true that are durable, the lock taken for some at a time.
-func (k *Kernel) apply(changes []fact.Change) {
+func (k *Kernel) apply(changes []fact.Change) { k.applySlices(changes, func(int) {}) }
+
+// applySlices tells how many of them it has applied.
+func (k *Kernel) applySlices(changes []fact.Change, applied func(n int)) {
 	for len(changes) > 0 {
 		n := min(slice, len(changes))
 		var done []settled
@@ -309,6 +338,7 @@ func (k *Kernel) apply(changes []fact.Change) {
 				k.logGone(c.ID, total)
 			}
 		}
+		applied(n)
 		changes = changes[n:]
 	}
 }

@@ -69,6 +69,41 @@ func TestActInFlight(t *testing.T) {
 	})
 }
 
+// Who waits for an act can see how far it is: decided are half of it.
+func TestHowFarActsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &memLedger{gate: make(chan error)}
+		k := kernel.New(l, plan, discard(), newScripted(relayAll))
+		for id := mail.ID(1); id <= 700; id++ { // more than a slice
+			insert(k, id, "q", "q")
+		}
+		is := func(when string, rows, done int64) {
+			t.Helper()
+			if gotRows, gotDone := k.Acting(); gotRows != rows || gotDone != done {
+				t.Errorf("%s: %d of %d, want %d of %d", when, gotDone, gotRows, done, rows)
+			}
+		}
+		all := sel(t, selection.Terms{All: true})
+		var acts sync.WaitGroup
+		for _, answer := range []error{errors.New("the disk is gone"), nil} {
+			acts.Go(func() {
+				if out, err := k.Reject(all, kernel.Order{By: "root"}, "spam", true); !errors.Is(err, answer) {
+					t.Errorf("Reject = %+v, %v; want %v", out, err, answer)
+				}
+			})
+			synctest.Wait()
+			is("while it becomes durable", 1400, 700)
+			if _, err := k.Reject(all, kernel.Order{Dry: true}, "", true); err != nil {
+				t.Error(err)
+			}
+			is("after a dry run beside it", 1400, 700)
+			l.gate <- answer
+			acts.Wait()
+			is("afterwards", 0, 0)
+		}
+	})
+}
+
 func TestDryRunChangesNothing(t *testing.T) {
 	l := &memLedger{}
 	k := kernel.New(l, plan, discard(), newScripted(relayAll))

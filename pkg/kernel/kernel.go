@@ -88,6 +88,7 @@ type Kernel struct {
 	modules  []module.Module
 	room     room
 	acts     atomic.Uint64 // the number of the last act
+	acting   acting        // how far those are that run now
 	trashAge atomic.Int64  // in nanoseconds
 	deciding sync.Mutex    // the number of the last act stands in the journal in its order
 	emptying sync.Mutex    // one takes things out of the trash at a time

@@ -46,6 +46,8 @@ func (s *server) gauges() {
 	for name, value := range map[string]func() int64{
 		"numQueuedMessages":     func() int64 { return int64(s.spool.Len() - s.kernel.InTrash()) },
 		"numTrashedMessages":    func() int64 { return int64(s.kernel.InTrash()) },
+		"numActRecipients":      func() int64 { n, _ := s.kernel.Acting(); return n },
+		"numActRecipientsDone":  func() int64 { _, n := s.kernel.Acting(); return n },
 		"numUnreadMessages":     func() int64 { return int64(s.spool.Unread()) },
 		"journalFilledPercent":  func() int64 { return int64(100 * s.spool.Load().Journal) },
 		"journalClosedSegments": func() int64 { return int64(s.spool.Load().Closed) },

@@ -250,7 +250,7 @@ func (s *server) assemble() {
 	face := &admin.Server{Access: admin.Access{Rights: s.access.Rights, Granted: s.access.Granted},
 		Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
 		Logs: admin.Logs{EMails: s.emails, Audit: s.audit}, Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
-		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Ready: time.Now(),
+		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Domain: s.mainDomain, Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
 		Rules:    admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules},
 		Settings: s.settingsFace()}

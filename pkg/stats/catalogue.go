@@ -50,6 +50,8 @@ func Catalogue() []About {
 		{"journalSyncs", Total, "syncs of the journal"},
 		{"journalWaitingSeconds", Level, "how long the last sender has waited for room in the journal, in seconds"},
 		{"journalWaitingSenders", Level, "senders that wait for room in the journal"},
+		{"numActRecipients", Level, "recipients of the acts that run now"},
+		{"numActRecipientsDone", Level, "of them, those of whom that is done"},
 		{"numBadSubmittedFiles", Total, "files of Submitted/ and foreign directories that were no messages, and are .bad now"},
 		{"numDamagedFoundAtLoad", Level, "message files that the start has found damaged"},
 		{"numEnqueuerMessages", Level, "messages in the Enqueuer (chapter: The Enqueuer component)"},
