@@ -90,7 +90,9 @@ func TestHostileFiles(t *testing.T) {
 				until(t, "the log says so", func() bool { return y.log.has("it is left alone") })
 			} else {
 				y.untilNames("evil.bad", "evil.bad.reason")
-				why, err := os.ReadFile(filepath.Join(y.dir, "evil.bad.reason"))
+				file := filepath.Join(y.dir, "evil.bad.reason") // it is made, and then written
+				until(t, "the reason is written", func() bool { is, err := os.Stat(file); return err == nil && is.Size() > 0 })
+				why, err := os.ReadFile(file)
 				if err != nil || !strings.Contains(string(why), tt.reason) || !y.log.has("evil.sub is no message") {
 					t.Errorf("reason %q, %v; want %q, and the log to say it", why, err, tt.reason)
 				}
