@@ -244,6 +244,10 @@ func TestRefusedForGood(t *testing.T) {
 	y.run()
 	y.drop("x.sub", text("x"))
 	y.untilNames("x.bad", "x.bad.reason")
+	until(t, "the reason is written", func() bool {
+		is, err := os.Stat(filepath.Join(y.dir, "x.bad.reason"))
+		return err == nil && is.Size() > 0
+	})
 	if why, err := os.ReadFile(filepath.Join(y.dir, "x.bad.reason")); !strings.Contains(string(why), "5.7.1 not from here") {
 		t.Errorf("reason %q, %v", why, err)
 	}
