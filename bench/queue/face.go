@@ -26,6 +26,9 @@ const (
 	typedMessages = "cgq message list -o jsonl"
 )
 
+// offered is how many names a completion offers at most.
+const offered = 500
+
 // face is the part in which administrators type, so that the start of cgq counts too.
 func face(b *bench) (*rig.Table, measurement) {
 	t := &rig.Table{Name: "face", About: "the program cgq, from its start until it has ended and the last line is read here",
@@ -42,7 +45,7 @@ func face(b *bench) (*rig.Table, measurement) {
 		}
 		calls := []call{
 			{typedList, []string{"queue", "list"}, b.stock.queues + 1},
-			{typedComplete, []string{"__complete", "queue", "show", "SMTP", ""}, b.stock.queues},
+			{typedComplete, []string{"__complete", "queue", "show", "SMTP", ""}, min(b.stock.queues, offered)},
 			{typedMessages, []string{"message", "list", "-o", "jsonl"}, b.stock.messages},
 		}
 		return b.eachRound(ctx, t, func(int) error {
