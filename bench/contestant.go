@@ -65,6 +65,15 @@ func launch(ctx context.Context, in place, cmd *exec.Cmd) (*server, error) {
 	return s, nil
 }
 
+// atRest waits until the server has nothing to do, and returns the processor time that it has
+// used by then.
+func (s *server) atRest(ctx context.Context) (time.Duration, error) {
+	if err := s.Settle(ctx); err != nil {
+		return 0, err
+	}
+	return s.CPU()
+}
+
 // end stops the server; to an error it adds what that has printed.
 func (s *server) end(err error) error {
 	if e := s.Stop(); err == nil {

@@ -90,10 +90,7 @@ func (b *bench) calls(ctx context.Context, m mailer, srv *server, in place) (s s
 		return s, err
 	}
 	s.Seconds, s.Messages = time.Since(begin).Seconds(), l.Messages
-	if err := srv.Settle(ctx); err != nil {
-		return s, err
-	}
-	all, err := srv.CPU()
+	all, err := srv.atRest(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -133,10 +130,7 @@ func (b *bench) drained(ctx context.Context, m mailer, in place) (s sample, err 
 		return s, err
 	}
 	s.Seconds, s.Messages = time.Since(begin).Seconds(), l.Messages
-	if err := srv.Settle(ctx); err != nil {
-		return s, err
-	}
-	all, err := srv.CPU()
+	all, err := srv.atRest(ctx)
 	if err != nil {
 		return s, err
 	}

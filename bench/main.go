@@ -251,10 +251,7 @@ func (b *bench) sample(ctx context.Context, srv *server, to *sink, in place, w w
 	if err != nil {
 		return s, err
 	}
-	if err := srv.Settle(ctx); err != nil {
-		return s, err
-	}
-	all, err := srv.CPU()
+	all, err := srv.atRest(ctx)
 	if err != nil {
 		return s, err
 	}

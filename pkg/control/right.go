@@ -1,9 +1,6 @@
 package control
 
-import (
-	"os"
-	"slices"
-)
+import "slices"
 
 // A Right is what a caller must have for a request.
 type Right string
@@ -36,7 +33,7 @@ func (a Actor) Has(r Right) bool { return r == Anyone || slices.Contains(a.Right
 // Owner grants everything to root and to the user that the daemon runs as, and
 // nothing to anybody else.
 func Owner(a Actor) []Right {
-	if a.UID == 0 || int(a.UID) == os.Geteuid() {
+	if owner(a.UID) {
 		return Rights()
 	}
 	return nil

@@ -79,7 +79,7 @@ func (r *Report) check() error {
 		return errors.New("no recipient")
 	}
 	for _, rcpt := range r.Recipients {
-		if _, ok := ranks[rcpt.Result.Action]; !ok {
+		if _, ok := verbs[rcpt.Result.Action]; !ok {
 			return fmt.Errorf("<%s>: %s is not reported", rcpt.To, rcpt.Result.Action)
 		}
 	}
@@ -156,7 +156,7 @@ const maxSubject = 200
 func (r *Report) subject() string {
 	worst := mail.Relayed
 	for _, rcpt := range r.Recipients {
-		if a := rcpt.Result.Action; ranks[a] > ranks[worst] {
+		if a := rcpt.Result.Action; verbs[a].rank > verbs[worst].rank {
 			worst = a
 		}
 	}
@@ -164,7 +164,7 @@ func (r *Report) subject() string {
 	if len(original) > maxSubject {
 		original = append(original[:maxSubject], []rune("...")...)
 	}
-	words := r.words().subject(worst)
+	words := verbs[worst].subject(r.words())
 	if q := mime.QEncoding.Encode("utf-8", words); q == words { // these are to be read by all
 		return put(words, "{subject}", mime.QEncoding.Encode("utf-8", string(original)))
 	}
@@ -180,8 +180,8 @@ func (r *Report) words() *Words {
 	return r.Words
 }
 
-// date is a time as in a header (RFC 5322 §3.3).
-func date(t time.Time) string { return t.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
+// date is a time as in a header.
+func date(t time.Time) string { return t.Format(header.DateForm) }
 
 // An lf turns the CRLF of go-message into the line ends of the Queue.
 type lf struct {

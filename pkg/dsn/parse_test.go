@@ -154,7 +154,7 @@ print(parts[0].get_content().splitlines()[0])
 func TestPythonReadsIt(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		t.Skip("there is no python3 here: its email package has not read the reports")
+		missing(t, "python3")
 	}
 	const subject, kinds = "multipart/report Undeliverable mail: ", "text/plain message/delivery-status "
 	for name, want := range map[string]string{

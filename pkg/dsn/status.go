@@ -35,10 +35,10 @@ func (r *Recipient) status(add func(name, value string)) {
 	add("Action", r.Result.Action.String())
 	status := r.Result.Status
 	if status == (mail.Status{}) { // the field must be there (RFC 3464 §2.3.4)
-		status[0] = statusClass(r.Result.Action)
+		status[0] = verbs[r.Result.Action].class
 	}
 	if r.Result.Action == mail.Delayed { // whatever the peer has said, it is not for good
-		status[0] = statusClass(mail.Delayed)
+		status[0] = verbs[mail.Delayed].class
 	}
 	add("Status", status.String())
 	if r.Result.Code != 0 {

@@ -9,36 +9,27 @@ import (
 	"cgq/pkg/mail"
 )
 
-// ranks order what can be reported: the worst gives the report its Subject.
-var ranks = map[mail.Action]int{mail.Relayed: 0, mail.Delivered: 1, mail.Expanded: 1, mail.Delayed: 2, mail.Failed: 3}
-
-// statusClass is the class of a status (RFC 3463 §2) that says an action.
-func statusClass(a mail.Action) uint16 {
-	switch a {
-	case mail.Failed:
-		return 5
-	case mail.Delayed:
-		return 4
-	}
-	return 2
+// A verb is how something that can be reported is said.
+type verb struct {
+	rank    int                 // the worst gives the report its Subject
+	class   uint16              // of a status (RFC 3463 §2)
+	line    func(*Words) string // what became of a recipient
+	subject func(*Words) string
 }
 
-// line says what became of a recipient, note what comes next. The English words for
-// failures and delays are the product's; programs in the field look for them.
-func (w *Words) line(a mail.Action) string {
-	switch a {
-	case mail.Failed:
-		return w.Failed
-	case mail.Delayed:
-		return w.Delayed
-	case mail.Expanded:
-		return w.Expanded
-	case mail.Relayed:
-		return w.Relayed
-	}
-	return w.Delivered
+// verbs are all of them. The English words for failures and delays are the product's;
+// programs in the field look for them.
+var verbs = map[mail.Action]verb{
+	mail.Relayed:   {0, 2, func(w *Words) string { return w.Relayed }, success},
+	mail.Delivered: {1, 2, func(w *Words) string { return w.Delivered }, success},
+	mail.Expanded:  {1, 2, func(w *Words) string { return w.Expanded }, success},
+	mail.Delayed:   {2, 4, func(w *Words) string { return w.Delayed }, func(w *Words) string { return w.SubjectDelayed }},
+	mail.Failed:    {3, 5, func(w *Words) string { return w.Failed }, func(w *Words) string { return w.SubjectFailed }},
 }
 
+func success(w *Words) string { return w.SubjectSuccess }
+
+// note says what comes next.
 func (w *Words) note(r *Recipient) string {
 	switch {
 	case r.Result.Action == mail.Failed:
@@ -53,16 +44,6 @@ func (w *Words) note(r *Recipient) string {
 		return w.NoteRelayed
 	}
 	return ""
-}
-
-func (w *Words) subject(a mail.Action) string {
-	switch a {
-	case mail.Failed:
-		return w.SubjectFailed
-	case mail.Delayed:
-		return w.SubjectDelayed
-	}
-	return w.SubjectSuccess
 }
 
 // put puts values into a text in the place of their names. A value is not looked at again.
@@ -90,7 +71,7 @@ func (r *Report) text() string {
 }
 
 func (w *Words) recipient(b *strings.Builder, rcpt *Recipient) {
-	b.WriteString(put(w.line(rcpt.Result.Action), "{address}", clean(rcpt.To.Path())) + "\n")
+	b.WriteString(put(verbs[rcpt.Result.Action].line(w), "{address}", clean(rcpt.To.Path())) + "\n")
 	if rcpt.Module != "" {
 		what := w.Queues[rcpt.Module]
 		if what == "" {

@@ -3,6 +3,7 @@ package enqueuer
 import (
 	"strings"
 
+	"cgq/pkg/header"
 	"cgq/pkg/mail"
 )
 
@@ -30,7 +31,7 @@ func received(env *mail.Envelope, id mail.ID) []byte {
 	if len(env.Recipients) == 1 && !env.Recipients[0].Address.IsZero() {
 		b = append(b, "\n  for "+env.Recipients[0].Address.Path()...)
 	}
-	b = env.Submitted.AppendFormat(append(b, "; "...), "Mon, 02 Jan 2006 15:04:05 -0700")
+	b = env.Submitted.AppendFormat(append(b, "; "...), header.DateForm)
 	return append(b, '\n')
 }
 

@@ -112,7 +112,7 @@ func TestSeries(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("promtool: %v\n%s", err, out)
 		}
-	} else if os.Getenv("CI") != "" {
+	} else if os.Getenv("CGQ_TEST_TOOLS") == "required" {
 		t.Error("promtool is not here")
 	}
 }
@@ -231,7 +231,7 @@ func TestRulesAndDashboard(t *testing.T) {
 	}
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		if os.Getenv("CI") != "" {
+		if os.Getenv("CGQ_TEST_TOOLS") == "required" {
 			t.Fatal("promtool is not here")
 		}
 		t.Skip("promtool is not here")

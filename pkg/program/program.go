@@ -35,6 +35,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/user"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -77,6 +79,23 @@ type Command struct {
 type User struct {
 	UID, GID uint32
 	Groups   []uint32
+}
+
+// LookUp returns the user of a name, in his first group alone.
+func LookUp(name string) (*User, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &User{UID: uint32(uid), GID: uint32(gid)}, nil
 }
 
 // Run starts a program and returns what became of it at its end. That it has failed is no

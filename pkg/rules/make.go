@@ -142,7 +142,7 @@ func mailboxesOf(all []mail.Address) (list []mailboxName) {
 	return list
 }
 
-func (w *maker) date() string { return w.m.Now.Format("Mon, 02 Jan 2006 15:04:05 -0700") }
+func (w *maker) date() string { return w.m.Now.Format(header.DateForm) }
 
 // subject is the Subject of the original behind a prefix, which it has once.
 func (w *maker) subject(prefix string) string {

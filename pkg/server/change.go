@@ -105,9 +105,9 @@ func (s *server) past() history.Store { return history.New(s.fs.FS, settingsDir)
 // compare lists the keys that another configuration has otherwise; of a file that has no
 // keys it has the number of lines.
 func (c *config) compare(old *config) (all []settings.Difference) {
-	was := old.sections()
+	was, is := old.sections(), c.sections()
 	for i, section := range defaults().sections() {
-		for _, d := range section.Compare(was[i].Value, c.sections()[i].Value) {
+		for _, d := range section.Compare(was[i].Value, is[i].Value) {
 			d.Key = section.Name + "." + d.Key
 			all = append(all, d)
 		}

@@ -21,8 +21,8 @@ const (
 	emailsDir = "SystemLogs/EMails" // supplementary: what became of each recipient
 )
 
-// program is the name by which other logs know us.
-const program = "cgqd"
+// self is the name by which other logs know us.
+const self = "cgqd"
 
 // Logging is the section log.
 type Logging struct {
@@ -196,7 +196,7 @@ func (o *outlets) use(s *server, l *Logging) {
 		level, _ := serverlog.ParseLevel(set.Level)
 		facility, _ := serverlog.Facility(set.Facility)
 		out := serverlog.OpenOutlet(serverlog.OutletOptions{Name: name, Socket: set.Socket, Level: level,
-			Form: form(program, facility), Say: s.system})
+			Form: form(self, facility), Say: s.system})
 		o.open = append(o.open, out)
 		for _, log := range set.Logs {
 			lists[log] = append(lists[log], out)

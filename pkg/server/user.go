@@ -3,11 +3,10 @@ package server
 import (
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
+	"cgq/pkg/program"
 	"cgq/pkg/settings"
 )
 
@@ -22,15 +21,11 @@ func lookUp(name string) (*identity, error) {
 	if name == "" {
 		return nil, nil
 	}
-	u, err := user.Lookup(name)
+	u, err := program.LookUp(name)
 	if err != nil {
 		return nil, err
 	}
-	id := &identity{name: name}
-	if id.uid, err = strconv.Atoi(u.Uid); err == nil {
-		id.gid, err = strconv.Atoi(u.Gid)
-	}
-	return id, err
+	return &identity{name, int(u.UID), int(u.GID)}, nil
 }
 
 // own refuses a base directory that the server, once it is somebody else, could not

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func Read(r io.Reader, o Options) (*Message, error) {
 			return nil, err
 		}
 	}
-	text := append(clean(head), o.missing(head)...)
+	text := append(header.Without(head, dropped...), o.missing(head)...)
 	m.Reader = io.MultiReader(bytes.NewReader(append(text, '\n')), b)
 	if !blank { // the body begins without a line in front of it
 		return m, nil
@@ -101,10 +102,7 @@ func belongs(line []byte, folds bool) bool {
 	if line[0] == ' ' || line[0] == '\t' {
 		return folds
 	}
-	for range header.Fields(line) {
-		return true
-	}
-	return false
+	return header.IsField(line)
 }
 
 // readLine reads a line of limit bytes at most.
@@ -128,13 +126,13 @@ func recipients(head []byte, domain string) (all []mail.Address, err error) {
 	names := []string{"To", "Cc", "Bcc"}
 	resent := []string{"Resent-To", "Resent-Cc", "Resent-Bcc"}
 	for f := range header.Fields(head) {
-		if is(f, resent) {
+		if slices.ContainsFunc(resent, f.Is) {
 			names = resent
 		}
 	}
 	seen := map[mail.Address]bool{}
 	for f := range header.Fields(head) {
-		if !is(f, names) {
+		if !slices.ContainsFunc(names, f.Is) {
 			continue
 		}
 		list, err := Addresses(f.Text(), domain)
@@ -176,32 +174,6 @@ func Qualified(a mail.Address, domain string) mail.Address {
 // that only who delivers may write.
 var dropped = []string{"Bcc", "Resent-Bcc", "Return-Path", "Content-Length"}
 
-func is(f header.Field, names []string) bool {
-	for _, name := range names {
-		if f.Is(name) {
-			return true
-		}
-	}
-	return false
-}
-
-// clean is the header without what is dropped.
-func clean(head []byte) []byte {
-	kept := make([]byte, 0, len(head)+256)
-	from := 0
-	for f := range header.Fields(head) {
-		if is(f, dropped) {
-			kept = append(kept, head[from:f.Start]...)
-			from = f.End
-		}
-	}
-	kept = append(kept, head[from:]...)
-	if n := len(kept); n > 0 && kept[n-1] != '\n' {
-		kept = append(kept, '\n')
-	}
-	return kept
-}
-
 // missing are the fields that RFC 5322 §3.6 wants, and a Message-ID.
 func (o *Options) missing(head []byte) (all []byte) {
 	has := func(name string) bool { _, ok := header.Get(head, name); return ok }
@@ -209,7 +181,7 @@ func (o *Options) missing(head []byte) (all []byte) {
 		all = append(all, "From: "+mailboxOf(o.FullName, o.From)+"\n"...)
 	}
 	if !has("Date") {
-		all = o.Now.AppendFormat(append(all, "Date: "...), "Mon, 02 Jan 2006 15:04:05 -0700\n")
+		all = append(all, "Date: "+o.Now.Format(header.DateForm)+"\n"...)
 	}
 	if !has("Message-ID") {
 		all = append(all, "Message-ID: <"+o.Now.UTC().Format("20060102150405")+"."+rand.Text()+"@"+o.Domain+">\n"...)

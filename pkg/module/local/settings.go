@@ -47,21 +47,6 @@ func (s Settings) Validate() error {
 			wrong("domains", "%q is there twice", d)
 		}
 	}
-	if s.Channels < 1 || s.Channels > 1000 {
-		wrong("channels", "%d is not in 1 to 1000", s.Channels)
-	} else if s.QueueChannels < 1 || s.QueueChannels > s.Channels {
-		wrong("queue_channels", "%d is not in 1 to %d, which is channels", s.QueueChannels, s.Channels)
-	}
-	if len(s.Retry) == 0 {
-		wrong("retry", "want one wait at least")
-	}
-	for _, d := range s.Retry {
-		if d < settings.Duration(time.Second) || d > settings.Week {
-			wrong("retry", "%s is not in 1s to 1w", d)
-		}
-	}
-	if d := s.Expire; d < settings.Duration(time.Minute) || d > 30*settings.Day {
-		wrong("expire", "%s is not in 1m to 30d", d)
-	}
-	return errors.Join(errs...)
+	working := settings.Working{Channels: s.Channels, QueueChannels: s.QueueChannels, Retry: s.Retry, Expire: s.Expire}
+	return errors.Join(append(errs, working.Validate())...)
 }

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"cgq/pkg/program"
@@ -57,23 +55,8 @@ func (d *Deliver) Validate() error {
 	if d.Output < settings.KiB || d.Output > 16*settings.MiB {
 		wrong("output", "%s is not in 1K to 16M", d.Output)
 	}
-	if d.Channels < 1 || d.Channels > 1000 {
-		wrong("channels", "%d is not in 1 to 1000", d.Channels)
-	} else if d.QueueChannels < 1 || d.QueueChannels > d.Channels {
-		wrong("queue_channels", "%d is not in 1 to %d, which is channels", d.QueueChannels, d.Channels)
-	}
-	if len(d.Retry) == 0 {
-		wrong("retry", "want one wait at least")
-	}
-	for _, w := range d.Retry {
-		if w < settings.Duration(time.Second) || w > settings.Week {
-			wrong("retry", "%s is not in 1s to 1w", w)
-		}
-	}
-	if e := d.Expire; e < settings.Duration(time.Minute) || e > 30*settings.Day {
-		wrong("expire", "%s is not in 1m to 30d", e)
-	}
-	return errors.Join(errs...)
+	working := settings.Working{Channels: d.Channels, QueueChannels: d.QueueChannels, Retry: d.Retry, Expire: d.Expire}
+	return errors.Join(append(errs, working.Validate())...)
 }
 
 // runAs is who runs programs; nil: who we are. Only root can make somebody else of himself.
@@ -81,22 +64,14 @@ func runAs(name string) (*program.User, error) {
 	if name == "" {
 		return nil, nil
 	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		return nil, err
-	}
-	uid, err := strconv.ParseUint(u.Uid, 10, 32)
-	if err != nil {
-		return nil, err
-	}
-	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	u, err := program.LookUp(name)
 	switch {
 	case err != nil:
 		return nil, err
-	case int(uid) == os.Geteuid():
+	case int(u.UID) == os.Geteuid():
 		return nil, nil
 	case os.Geteuid() != 0:
 		return nil, fmt.Errorf("only root can start programs as %s; leave it empty", name)
 	}
-	return &program.User{UID: uint32(uid), GID: uint32(gid)}, nil
+	return u, nil
 }

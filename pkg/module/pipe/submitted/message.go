@@ -106,19 +106,12 @@ func extent(b []byte, all bool) (end int, whole bool) {
 			return end + n, true
 		case end == 0 && bytes.HasPrefix(line, []byte("From ")): // of a mailbox
 		case end > 0 && (line[0] == ' ' || line[0] == '\t'): // a fold
-		case !isField(line):
+		case !header.IsField(line):
 			return end, true
 		}
 		end += n
 	}
 	return end, false
-}
-
-func isField(line []byte) bool {
-	for range header.Fields(line) {
-		return true
-	}
-	return false
 }
 
 // fields are a header, and what it says of the envelope.
@@ -243,20 +236,10 @@ var private = []string{"Envelope-To", "Envelope-Ignore", "Envelope-ID", "Return-
 // rewrite is the header as it goes on: without the private fields, with what every message
 // has (chapter: Adding Required Headers), with LF.
 func (k *maker) rewrite(h *fields) ([]byte, error) {
-	b := make([]byte, 0, len(h.head)+200)
-	at := h.all[0].Start // what is no field stands first, if at all: a mailbox's line
-	for _, f := range h.all {
-		if slices.ContainsFunc(private, f.Is) {
-			b, at = append(b, h.head[at:f.Start]...), f.End
-		}
-	}
-	last := h.all[len(h.all)-1].End
-	b = append(b, h.head[min(at, last):last]...)
-	if n := len(b); n > 0 && b[n-1] != '\n' {
-		b = append(b, '\n')
-	}
+	// What is no field stands first, if at all: a mailbox's line.
+	b := header.Without(h.head[h.all[0].Start:h.all[len(h.all)-1].End], private...)
 	if !h.has("Date") {
-		b = k.now.AppendFormat(append(b, "Date: "...), "Mon, 02 Jan 2006 15:04:05 -0700\n")
+		b = append(b, "Date: "+k.now.Format(header.DateForm)+"\n"...)
 	}
 	if !h.has("Message-ID") {
 		b = append(b, "Message-ID: <pipe-"+k.unique()+"@"+k.domain+">\n"...)
