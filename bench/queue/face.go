@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"syscall"
 	"time"
 
 	"cgq/bench/rig"
@@ -67,6 +66,7 @@ func (b *bench) typed(ctx context.Context, t *rig.Table, program string, c call)
 	if err != nil {
 		return err
 	}
+	var peak, most int64 // of cgq, and of cgqd meanwhile
 	cmd := exec.CommandContext(ctx, program, append([]string{"--base", b.base}, c.args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -76,7 +76,14 @@ func (b *bench) typed(ctx context.Context, t *rig.Table, program string, c call)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	lines, read := countLines(out)
+	lines, read := countLines(out, func() {
+		if hers, _, err := rig.MemoryOf(cmd.Process.Pid); err == nil { // else it has just ended
+			peak = max(peak, hers)
+		}
+		if _, now, err := b.process.Memory(); err == nil { // else the list is not whole
+			most = max(most, now)
+		}
+	})
 	if err := errors.Join(read, cmd.Wait()); err != nil {
 		return err
 	}
@@ -84,22 +91,21 @@ func (b *bench) typed(ctx context.Context, t *rig.Table, program string, c call)
 	if margin := c.rows/10 + 10; lines < c.rows-margin || lines > c.rows+margin {
 		return fmt.Errorf("%d lines, not some %d", lines, c.rows)
 	}
-	_, after, err := b.process.Memory()
-	if err != nil {
-		return err
-	}
-	peak := float64(0)
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		peak = float64(usage.Maxrss) / 1024 // in KiB: getrusage(2)
-	}
-	t.Add(c.name, rig.Milliseconds(took), float64(lines)/took.Seconds(), peak, float64(max(after-before, 0))/(1<<20), float64(lines))
+	t.Add(c.name, rig.Milliseconds(took), float64(lines)/took.Seconds(), float64(peak)/(1<<20), float64(max(most-before, 0))/(1<<20), float64(lines))
 	return nil
 }
 
-// countLines reads to the end.
-func countLines(r io.Reader) (n int, err error) {
-	in := bufio.NewReaderSize(r, 1<<20)
-	for {
+// countLines reads to the end, and calls look when the first line is there and once in
+// every MiB.
+func countLines(r io.Reader, look func()) (n int, err error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	for fills := 0; ; {
+		if in.Buffered() == 0 {
+			if _, _ = in.Peek(1); fills%16 == 0 { // the read has the error
+				look()
+			}
+			fills++
+		}
 		_, err := in.ReadSlice('\n')
 		switch {
 		case err == nil:

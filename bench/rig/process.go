@@ -192,8 +192,12 @@ func (p *Process) While(ctx context.Context, every time.Duration, done func() (b
 }
 
 // Memory is what the process has in memory, at most so far and now, in bytes.
-func (p *Process) Memory() (peak, now int64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (p *Process) Memory() (peak, now int64, err error) { return MemoryOf(p.cmd.Process.Pid) }
+
+// MemoryOf is [Process.Memory] of any process that runs. (What wait4(2) says of one that has
+// ended counts what its parent had in memory when it began.)
+func MemoryOf(pid int) (peak, now int64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, 0, err
 	}

@@ -67,14 +67,19 @@ func encode(v any) ([]byte, error) {
 	return safeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), err
 }
 
-// A rowEncoding makes a line of JSON of a row.
+// A rowEncoding makes a line of JSON of a row, which stands until the next is made.
 type rowEncoding[Row any] func(Row) ([]byte, error)
 
 // rowEncoder returns the encoding of rows with these fields, which are all when no
 // columns were asked for.
 func rowEncoder[Row any](columns []string, fields []field) rowEncoding[Row] {
 	if len(columns) == 0 {
-		return func(row Row) ([]byte, error) { return encode(row) }
+		form, row, b := control.FormOf[Row](), *new(Row), []byte(nil)
+		return func(next Row) (_ []byte, err error) {
+			row = next
+			b, err = form.Append(b[:0], &row)
+			return safeJSON(b), err
+		}
 	}
 	return func(row Row) ([]byte, error) { return encodeFields(reflect.ValueOf(row), fields) }
 }

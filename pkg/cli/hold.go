@@ -54,7 +54,7 @@ func holdName(h control.HoldRow) string {
 
 // showID shows the id of a message, if there is one.
 func showID(v any, _ time.Time) string {
-	if id := v.(mail.ID); id != 0 {
+	if id := *v.(*mail.ID); id != 0 {
 		return id.String()
 	}
 	return ""
@@ -62,14 +62,14 @@ func showID(v any, _ time.Time) string {
 
 // showCount shows a number that is something: a hold has recipients, or messages.
 func showCount(v any, _ time.Time) string {
-	if n := v.(int); n > 0 {
+	if n := *v.(*int); n > 0 {
 		return fmt.Sprint(n)
 	}
 	return ""
 }
 
 func showYes(v any, _ time.Time) string {
-	if v.(bool) {
+	if *v.(*bool) {
 		return "yes"
 	}
 	return "no"

@@ -98,8 +98,11 @@ func writeArray[Row any](w io.Writer, rows iter.Seq2[Row, error], enc rowEncodin
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "%s%s", before, b)
+		_, err = io.WriteString(w, before)
 		before = ",\n"
+		if err == nil {
+			_, err = w.Write(b)
+		}
 		return err
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ func newRules(a *app) *cobra.Command {
 
 // showRows is conditions or actions in a cell.
 func showRows(v any, _ time.Time) string {
-	all := v.([][]string)
+	all := *v.(*[][]string)
 	list := make([]string, len(all))
 	for i, row := range all {
 		list[i] = strings.Join(row, " ")

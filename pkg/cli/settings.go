@@ -25,12 +25,12 @@ func newSettings(a *app) *cobra.Command {
 	return cmd
 }
 
-func showList(v any, _ time.Time) string { return strings.Join(v.([]string), ", ") }
+func showList(v any, _ time.Time) string { return strings.Join(*v.(*[]string), ", ") }
 
 // showIs is a word for what is true, and nothing for what is not.
 func showIs(word string) show {
 	return func(v any, _ time.Time) string {
-		if v.(bool) {
+		if *v.(*bool) {
 			return word
 		}
 		return ""
@@ -186,7 +186,7 @@ func newPanel(a *app, p panel) *cobra.Command {
 			chapter := t.columns[5]
 			chapter.wide = false
 			t.columns = append([]column{chapter}, append(t.columns[:5:5], t.columns[6:]...)...)
-			t.columns[1].show = func(v any, _ time.Time) string { return strings.TrimPrefix(v.(string), p.table+".") }
+			t.columns[1].show = func(v any, _ time.Time) string { return strings.TrimPrefix(*v.(*string), p.table+".") }
 			return printRows(a, t, control.SettingsList.Do(cmd.Context(), a.client(), control.SettingsQuery{Below: []string{p.table}}), false)
 		},
 	}

@@ -20,7 +20,7 @@ func who(c control.SettingsChange) string {
 
 func showChanges(v any, _ time.Time) string {
 	var list []string
-	for _, c := range v.([]control.ChangedValue) {
+	for _, c := range *v.(*[]control.ChangedValue) {
 		list = append(list, changeText(c))
 	}
 	return strings.Join(list, "; ")

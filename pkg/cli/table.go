@@ -37,31 +37,31 @@ type column struct {
 	elastic bool // cut when the terminal is too narrow
 }
 
-// A show makes a cell of a value, which is no zero time. It is not safe yet, and
-// empty for what is not there.
+// A show makes a cell of the value behind a pointer, which is no zero time. It is not safe
+// yet, and empty for what is not there.
 type show func(v any, now time.Time) string
 
 // The ways to show a value.
 func showText(v any, _ time.Time) string {
 	switch v := v.(type) {
-	case string:
-		return v
-	case control.State:
-		return string(v)
-	case int:
-		return strconv.Itoa(v)
+	case *string:
+		return *v
+	case *control.State:
+		return string(*v)
+	case *int:
+		return strconv.Itoa(*v)
 	}
-	return fmt.Sprint(v)
+	return fmt.Sprint(reflect.ValueOf(v).Elem())
 }
 
-func showSize(v any, _ time.Time) string  { return size(v.(int64)) }
-func showAge(v any, now time.Time) string { return duration(now.Sub(v.(time.Time))) }
+func showSize(v any, _ time.Time) string  { return size(*v.(*int64)) }
+func showAge(v any, now time.Time) string { return duration(now.Sub(*v.(*time.Time))) }
 func showTill(v any, now time.Time) string {
-	return clock(v.(time.Time), now.Location())
+	return clock(*v.(*time.Time), now.Location())
 }
-func showIn(v any, now time.Time) string { return duration(v.(time.Time).Sub(now)) }
+func showIn(v any, now time.Time) string { return duration(v.(*time.Time).Sub(now)) }
 func showWait(v any, _ time.Time) string {
-	if s := v.(control.Seconds); s > 0 {
+	if s := *v.(*control.Seconds); s > 0 {
 		return duration(s.Duration())
 	}
 	return ""
@@ -109,13 +109,14 @@ func writeTable[Row any](a *app, w io.Writer, t table[Row], rows iter.Seq2[Row, 
 	}
 	g := grid{cols: cols, heads: !a.noHeaders}
 	now := a.now()
-	n, err := each(rows, func(row Row) error {
-		cells, v := make([]string, len(cols)), reflect.ValueOf(&row).Elem()
+	var row Row
+	v := reflect.ValueOf(&row).Elem()
+	n, err := each(rows, func(next Row) error {
+		row = next
 		for i, c := range cols {
-			cells[i] = cell(c, v.Field(fields[i].index), now)
+			g.cells = append(g.cells, cell(c, v.Field(fields[i].index), now))
 		}
-		g.rows = append(g.rows, cells)
-		if len(g.rows) == maxTable {
+		if len(g.cells) == maxTable*len(cols) {
 			return g.plain(w)
 		}
 		return nil
@@ -128,7 +129,7 @@ func writeTable[Row any](a *app, w io.Writer, t table[Row], rows iter.Seq2[Row, 
 		if e := g.render(w, a.colour); err == nil {
 			err = e
 		}
-	case len(g.rows) > 0:
+	case len(g.cells) > 0:
 		if e := g.plain(w); err == nil {
 			err = e
 		}
@@ -137,9 +138,9 @@ func writeTable[Row any](a *app, w io.Writer, t table[Row], rows iter.Seq2[Row, 
 }
 
 func cell(c column, v reflect.Value, now time.Time) string {
-	s := ""
-	if t, ok := v.Interface().(time.Time); !ok || !t.IsZero() {
-		s = c.show(v.Interface(), now)
+	s, value := "", v.Addr().Interface()
+	if t, ok := value.(*time.Time); !ok || !t.IsZero() {
+		s = c.show(value, now)
 	}
 	if s == "" {
 		return "-"
@@ -150,10 +151,13 @@ func cell(c column, v reflect.Value, now time.Time) string {
 // A grid is cells in rows and columns.
 type grid struct {
 	cols   []column
-	rows   [][]string
+	cells  []string // row by row
 	heads  bool
 	widths []int // set by the first plain
 }
+
+// rows yields the cells of each row.
+func (g *grid) rows() iter.Seq[[]string] { return slices.Chunk(g.cells, len(g.cols)) }
 
 // measure returns the width of each column.
 func (g *grid) measure() []int {
@@ -162,7 +166,7 @@ func (g *grid) measure() []int {
 		if g.heads {
 			widths[i] = screen.Width(c.head)
 		}
-		for _, row := range g.rows {
+		for row := range g.rows() {
 			widths[i] = max(widths[i], screen.Width(row[i]))
 		}
 	}
@@ -183,10 +187,10 @@ func (g *grid) plain(w io.Writer) error {
 			g.line(buf, head)
 		}
 	}
-	for _, row := range g.rows {
+	for row := range g.rows() {
 		g.line(buf, row)
 	}
-	g.rows = g.rows[:0]
+	g.cells = g.cells[:0]
 	return buf.Flush()
 }
 
@@ -225,7 +229,7 @@ func (g *grid) fit(room int, all bool) {
 		if spare := widths[i] - least; g.cols[i].elastic && spare > 0 {
 			cut := min(spare, over)
 			over -= cut
-			for _, row := range g.rows {
+			for row := range g.rows() {
 				row[i] = screen.Cut(row[i], widths[i]-cut)
 			}
 		}
@@ -252,7 +256,7 @@ func (g *grid) render(w io.Writer, colour bool) error {
 	if g.heads {
 		t.Header(heads)
 	}
-	for _, row := range g.rows {
+	for row := range g.rows() {
 		if colour {
 			for i, c := range g.cols {
 				if c.field == "state" || c.field == "status" {

@@ -65,3 +65,17 @@ type answering []byte
 func (a answering) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(a))}, nil
 }
+
+// Plain reports whether rows of a type have nothing but what is quickly written and read.
+func Plain[Row any]() bool { return FormOf[Row]().fields != nil }
+
+// ReadLines reads lines, one behind the other, as a client does, into one row, which it
+// hands to each.
+func ReadLines[Row any](lines [][]byte, each func(Row, error)) {
+	rows := newRowReader[Row]()
+	var row Row
+	for _, line := range lines {
+		err := rows.read(line, &row)
+		each(row, err)
+	}
+}

@@ -80,6 +80,7 @@ func HandleLasting[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row
 }
 
 func handleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row], lasts bool) {
+	forms := FormOf[Row]()
 	m.add(declare[In, Row](FormStream, s.Path, s.Right, s.Doc), lasts, func(w http.ResponseWriter, r *http.Request, who Actor) error {
 		in, err := read[In](w, r)
 		if err != nil {
@@ -92,12 +93,15 @@ func handleRows[In, Row any](m *Mux, s Stream[In, Row], fn StreamFunc[In, Row], 
 			ctx = c
 		}
 		rows := newRowWriter(w)
+		var row Row // one for all: it is behind a pointer
+		form := func(b []byte) ([]byte, error) { return forms.Append(b, &row) }
 		err = guard(func() error {
-			for row, err := range fn(ctx, who, in) {
+			for next, err := range fn(ctx, who, in) {
 				if err != nil {
 					return err
 				}
-				if rows.write(row) != nil {
+				row = next
+				if rows.write(form) != nil {
 					return nil // the caller has left
 				}
 			}

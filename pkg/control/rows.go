@@ -2,13 +2,9 @@ package control
 
 import (
 	"bufio"
-	"bytes"
 	"net/http"
 	"sync"
 	"time"
-
-	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -38,35 +34,31 @@ type rowWriter struct {
 
 	mu      sync.Mutex // guards what follows, and writes to w: the timer flushes too
 	buf     *bufio.Writer
-	row     bytes.Buffer // that is being written
-	waiting *time.Timer  // non-nil: a flush is due
-	err     error        // sticks
+	row     []byte      // that is being written
+	waiting *time.Timer // non-nil: a flush is due
+	err     error       // sticks
 }
 
 func newRowWriter(w http.ResponseWriter) *rowWriter {
 	return &rowWriter{w: w, ctrl: http.NewResponseController(w), buf: bufio.NewWriterSize(w, 32<<10)}
 }
 
-// asBefore writes rows as encoding/json does, in less time.
-var asBefore = jsonv2.JoinOptions(jsontext.AllowInvalidUTF8(true), jsonv2.FormatNilSliceAsNull(true), jsonv2.FormatNilMapAsNull(true),
-	jsonv2.Deterministic(true))
-
-// encode writes a row. The caller has a new while to read before each write that may block.
-func (out *rowWriter) encode(row any) error {
-	out.row.Reset()
-	if err := jsonv2.MarshalWrite(&out.row, row, asBefore); err != nil {
+// encode writes a row, that is appended. The caller has a new while to read before each
+// write that may block.
+func (out *rowWriter) encode(row func([]byte) ([]byte, error)) (err error) {
+	if out.row, err = row(out.row[:0]); err != nil {
 		return err
 	}
-	out.row.WriteByte('\n')
-	if out.buf.Available() < out.row.Len() {
+	out.row = append(out.row, '\n')
+	if out.buf.Available() < len(out.row) {
 		_ = out.ctrl.SetWriteDeadline(time.Now().Add(stallTimeout)) // not supported: a test without a connection
 	}
-	_, err := out.buf.Write(out.row.Bytes())
+	_, err = out.buf.Write(out.row)
 	return err
 }
 
-// write sends a row, soon. An error means that nobody listens any more.
-func (out *rowWriter) write(row any) error {
+// write sends a row, that is appended, soon. An error means that nobody listens any more.
+func (out *rowWriter) write(row func([]byte) ([]byte, error)) error {
 	out.mu.Lock()
 	defer out.mu.Unlock()
 	if out.n == 0 {
@@ -114,7 +106,7 @@ func (out *rowWriter) end(last lastRow) {
 	}
 	out.w.Header().Set("Content-Type", "application/x-ndjson")
 	if out.err == nil {
-		out.err = out.encode(last)
+		out.err = out.encode(func(b []byte) ([]byte, error) { return appendAny(b, last) })
 	}
 	out.flush()
 }

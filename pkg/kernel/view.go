@@ -53,8 +53,10 @@ func (k *Kernel) Hosts(sel *selection.Selection) iter.Seq2[queue.HostView, error
 		keys := k.state.Hosts()
 		k.mu.Unlock()
 		found := 0
+		views := make([]queue.HostView, 0, min(slice, len(keys)))
 		for some := range slices.Chunk(keys, slice) {
-			for _, v := range k.hosts(sel, parts, some) {
+			views = k.hosts(views[:0], sel, parts, some)
+			for _, v := range views {
 				if found++; sel != nil && sel.Limit() > 0 && found > sel.Limit() || !yield(v, nil) {
 					return
 				}
@@ -63,8 +65,8 @@ func (k *Kernel) Hosts(sel *selection.Selection) iter.Seq2[queue.HostView, error
 	}
 }
 
-// hosts returns those of some host queues that are of a selection.
-func (k *Kernel) hosts(sel *selection.Selection, parts map[queue.Key]*part, keys []queue.Key) (views []queue.HostView) {
+// hosts appends those of some host queues that are of a selection.
+func (k *Kernel) hosts(views []queue.HostView, sel *selection.Selection, parts map[queue.Key]*part, keys []queue.Key) []queue.HostView {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()

@@ -13,13 +13,20 @@ func Duration(d time.Duration) string {
 	case s < 0:
 		return "0s"
 	case s < 60:
-		return fmt.Sprintf("%ds", s)
+		return strconv.FormatInt(s, 10) + "s"
 	case s < 3600:
-		return fmt.Sprintf("%dm%02ds", s/60, s%60)
+		return pair(s/60, 'm', s%60, 's')
 	case s < 24*3600:
-		return fmt.Sprintf("%dh%02dm", s/3600, s/60%60)
+		return pair(s/3600, 'h', s/60%60, 'm')
 	}
-	return fmt.Sprintf("%dd%02dh", s/86400, s/3600%24)
+	return pair(s/86400, 'd', s/3600%24, 'h')
+}
+
+// pair is two numbers with their units, the second of two digits: 5m07s.
+func pair(n int64, unit byte, m int64, small byte) string {
+	var room [24]byte
+	b := append(strconv.AppendInt(room[:0], n, 10), unit, byte('0'+m/10), byte('0'+m%10), small)
+	return string(b)
 }
 
 // Size is a number of bytes in the largest binary unit with one digit behind the

@@ -46,7 +46,7 @@ func Unsafe(r rune) bool {
 // SafeJSON escapes in JSON what encoding/json leaves raw and Safe does not. The
 // value stays the same: such runes stand in strings only.
 func SafeJSON(b []byte) []byte {
-	if bytes.IndexFunc(b, func(r rune) bool { return r != '\n' && Unsafe(r) }) < 0 {
+	if ascii(b) || bytes.IndexFunc(b, func(r rune) bool { return r != '\n' && Unsafe(r) }) < 0 {
 		return b
 	}
 	var out bytes.Buffer

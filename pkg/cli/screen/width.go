@@ -73,7 +73,7 @@ func Firm(s string) string {
 
 // ascii reports whether a text is printable ASCII alone: it needs no further look, and each
 // byte is a column.
-func ascii(s string) bool {
+func ascii[Text string | []byte](s Text) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
 			return false
