@@ -113,10 +113,11 @@ func writeTable[Row any](a *app, w io.Writer, t table[Row], rows iter.Seq2[Row, 
 	v := reflect.ValueOf(&row).Elem()
 	n, err := each(rows, func(next Row) error {
 		row = next
+		cells := g.add()
 		for i, c := range cols {
-			g.cells = append(g.cells, cell(c, v.Field(fields[i].index), now))
+			cells[i] = cell(c, v.Field(fields[i].index), now)
 		}
-		if len(g.cells) == maxTable*len(cols) {
+		if len(g.rows) == maxTable {
 			return g.plain(w)
 		}
 		return nil
@@ -129,7 +130,7 @@ func writeTable[Row any](a *app, w io.Writer, t table[Row], rows iter.Seq2[Row, 
 		if e := g.render(w, a.colour); err == nil {
 			err = e
 		}
-	case len(g.cells) > 0:
+	case len(g.rows) > 0:
 		if e := g.plain(w); err == nil {
 			err = e
 		}
@@ -151,13 +152,23 @@ func cell(c column, v reflect.Value, now time.Time) string {
 // A grid is cells in rows and columns.
 type grid struct {
 	cols   []column
-	cells  []string // row by row
+	rows   [][]string
 	heads  bool
-	widths []int // set by the first plain
+	widths []int    // set by the first plain
+	room   []string // for the cells of rows that come
 }
 
-// rows yields the cells of each row.
-func (g *grid) rows() iter.Seq[[]string] { return slices.Chunk(g.cells, len(g.cols)) }
+// add returns the cells of a new row, to be filled.
+func (g *grid) add() []string {
+	const some = 100 // rows
+	if len(g.room) == 0 {
+		g.room = make([]string, some*len(g.cols))
+	}
+	row := g.room[:len(g.cols):len(g.cols)]
+	g.room = g.room[len(g.cols):]
+	g.rows = append(g.rows, row)
+	return row
+}
 
 // measure returns the width of each column.
 func (g *grid) measure() []int {
@@ -166,7 +177,7 @@ func (g *grid) measure() []int {
 		if g.heads {
 			widths[i] = screen.Width(c.head)
 		}
-		for row := range g.rows() {
+		for _, row := range g.rows {
 			widths[i] = max(widths[i], screen.Width(row[i]))
 		}
 	}
@@ -187,12 +198,14 @@ func (g *grid) plain(w io.Writer) error {
 			g.line(buf, head)
 		}
 	}
-	for row := range g.rows() {
+	for _, row := range g.rows {
 		g.line(buf, row)
 	}
-	g.cells = g.cells[:0]
+	g.rows = g.rows[:0]
 	return buf.Flush()
 }
+
+const blanks = "                                "
 
 func (g *grid) line(w *bufio.Writer, cells []string) {
 	blank := 0 // spaces that are due before the next text: none end a line
@@ -205,8 +218,8 @@ func (g *grid) line(w *bufio.Writer, cells []string) {
 			blank += pad
 		}
 		if s != "" {
-			for ; blank > 0; blank-- {
-				_ = w.WriteByte(' ') // the Flush has the error
+			for ; blank > 0; blank -= min(blank, len(blanks)) {
+				_, _ = w.WriteString(blanks[:min(blank, len(blanks))]) // the Flush has the error
 			}
 			_, _ = w.WriteString(s)
 		}
@@ -229,7 +242,7 @@ func (g *grid) fit(room int, all bool) {
 		if spare := widths[i] - least; g.cols[i].elastic && spare > 0 {
 			cut := min(spare, over)
 			over -= cut
-			for row := range g.rows() {
+			for _, row := range g.rows {
 				row[i] = screen.Cut(row[i], widths[i]-cut)
 			}
 		}
@@ -256,7 +269,7 @@ func (g *grid) render(w io.Writer, colour bool) error {
 	if g.heads {
 		t.Header(heads)
 	}
-	for row := range g.rows() {
+	for _, row := range g.rows {
 		if colour {
 			for i, c := range g.cols {
 				if c.field == "state" || c.field == "status" {

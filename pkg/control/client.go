@@ -25,8 +25,10 @@ var ErrNoDaemon = errors.New("no daemon")
 // a download, that ended without saying so: there may be more.
 var ErrCutOff = errors.New("the answer was cut off")
 
-// maxRow is how many bytes a row may have.
-const maxRow = 16 << 20
+const (
+	maxRow     = 16 << 20 // bytes that a row may have
+	readBuffer = 64 << 10 // bytes that are read at once: two of the server's writes
+)
 
 // A Client sends requests to the daemon. It is safe for concurrent use.
 type Client struct{ http http.Client }
@@ -46,7 +48,7 @@ func Dial(socket string) *Client {
 		return c, err
 	}
 	return &Client{http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true,
-		ExpectContinueTimeout: expectTime}}}
+		ExpectContinueTimeout: expectTime, ReadBufferSize: readBuffer}}}
 }
 
 // Close gives up the idle connections.
@@ -78,7 +80,7 @@ func (s Stream[In, Row]) Do(ctx context.Context, cl *Client, in In) iter.Seq2[Ro
 		}
 		defer body.Close()
 		lines := bufio.NewScanner(body)
-		lines.Buffer(nil, maxRow)
+		lines.Buffer(make([]byte, readBuffer), maxRow)
 		rows := newRowReader[Row]()
 		var row Row
 		n := 0
