@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cgq/pkg/control"
+	"cgq/pkg/settings"
 	"cgq/pkg/spool"
 )
 
@@ -16,11 +17,12 @@ type Health struct {
 	State string // running, stopping
 	Limit int    // chapter: Queue Limit; 0: none
 	Intake
-	Age        time.Duration // journal_age
-	Damage     int           // things that the last start has found damaged
-	Kept       int           // files in Queue/damaged
-	FileSystem string        // that of the Queue, if it does not keep what was synced
-	Durable    bool          // everything is synced
+	Age        time.Duration     // journal_age
+	Damage     int               // things that the last start has found damaged
+	Kept       int               // files in Queue/damaged
+	FileSystem string            // that of the Queue, if it does not keep what was synced
+	Durable    bool              // everything is synced
+	Wrong      settings.Problems // why the files of settings are not applied as they are on the disk
 }
 
 // An Intake is whether new mail is taken.
@@ -86,7 +88,7 @@ func (h *Health) items(q control.CheckQuery, w waitings, now time.Time) []contro
 		above("delayed_queues", int64(w.delayed), "", int64(q.DelayedWarning), int64(q.DelayedCritical),
 			strconv.Itoa(w.delayed)+" host queues are delayed")}
 	items = append(items, h.space()...)
-	return append(items, h.journal(q), h.journalAge(now), h.checkpoint(), h.damaged(), h.promises())
+	return append(items, h.journal(q), h.journalAge(now), h.checkpoint(), h.damaged(), h.promises(), h.settings())
 }
 
 func seconds(s control.Seconds) int64 { return int64(s.Duration().Seconds()) }
@@ -227,4 +229,17 @@ func (h *Health) promises() control.CheckItem {
 		return item("durable", "", "the Queue is on "+h.FileSystem+": accepted mail may be lost", control.VerdictWarning)
 	}
 	return item("durable", "what is accepted survives power loss", "", "")
+}
+
+// settings are wrong when somebody has edited a file and it cannot be used: the old ones stay,
+// but a start would refuse.
+func (h *Health) settings() control.CheckItem {
+	if len(h.Wrong) == 0 {
+		return item("settings", "the settings are those of the files", "", "")
+	}
+	i := above("settings", int64(len(h.Wrong)), "", 1, 0, "the old settings stay, and a start would refuse the files: "+h.Wrong[0].Error())
+	if more := len(h.Wrong) - 1; more > 0 {
+		i.Text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return i
 }

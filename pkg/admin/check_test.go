@@ -9,6 +9,7 @@ import (
 
 	"cgq/pkg/admin"
 	"cgq/pkg/control"
+	"cgq/pkg/settings"
 	"cgq/pkg/spool"
 )
 
@@ -55,12 +56,15 @@ func TestCheckJudges(t *testing.T) {
 		"damage kept":          {func(h *admin.Health) { h.Kept = 1 }, control.CheckQuery{}, map[string]control.Verdict{"damaged": warning}, "1 files"},
 		"a bad file system":    {func(h *admin.Health) { h.FileSystem = "tmpfs" }, control.CheckQuery{}, map[string]control.Verdict{"durable": warning}, "tmpfs"},
 		"not durable":          {func(h *admin.Health) { h.Durable = false }, control.CheckQuery{}, map[string]control.Verdict{"durable": critical}, "durable = false"},
-		"old":                  {func(*admin.Health) {}, control.CheckQuery{OldestWarning: control.Seconds(time.Hour)}, map[string]control.Verdict{"oldest_message": warning}, ""},
-		"too old":              {func(*admin.Health) {}, control.CheckQuery{OldestWarning: control.Seconds(time.Second), OldestCritical: control.Seconds(time.Hour)}, map[string]control.Verdict{"oldest_message": critical}, ""},
-		"old enough":           {func(*admin.Health) {}, control.CheckQuery{OldestCritical: control.Seconds(20 * 8766 * time.Hour)}, nil, ""},
-		"delayed":              {func(*admin.Health) {}, control.CheckQuery{DelayedWarning: 1}, map[string]control.Verdict{"delayed_queues": warning}, "1 host queues"},
-		"delayed, too many":    {func(*admin.Health) {}, control.CheckQuery{DelayedWarning: 1, DelayedCritical: 1}, map[string]control.Verdict{"delayed_queues": critical}, ""},
-		"delayed, few":         {func(*admin.Health) {}, control.CheckQuery{DelayedWarning: 2}, nil, ""},
+		"wrong settings": {func(h *admin.Health) {
+			h.Wrong = settings.Problems{{File: "Settings/queue.toml", Line: 3, Why: "bad"}, {}}
+		}, control.CheckQuery{}, map[string]control.Verdict{"settings": warning}, "Settings/queue.toml:3: bad (and 1 more)"},
+		"old":               {func(*admin.Health) {}, control.CheckQuery{OldestWarning: control.Seconds(time.Hour)}, map[string]control.Verdict{"oldest_message": warning}, ""},
+		"too old":           {func(*admin.Health) {}, control.CheckQuery{OldestWarning: control.Seconds(time.Second), OldestCritical: control.Seconds(time.Hour)}, map[string]control.Verdict{"oldest_message": critical}, ""},
+		"old enough":        {func(*admin.Health) {}, control.CheckQuery{OldestCritical: control.Seconds(20 * 8766 * time.Hour)}, nil, ""},
+		"delayed":           {func(*admin.Health) {}, control.CheckQuery{DelayedWarning: 1}, map[string]control.Verdict{"delayed_queues": warning}, "1 host queues"},
+		"delayed, too many": {func(*admin.Health) {}, control.CheckQuery{DelayedWarning: 1, DelayedCritical: 1}, map[string]control.Verdict{"delayed_queues": critical}, ""},
+		"delayed, few":      {func(*admin.Health) {}, control.CheckQuery{DelayedWarning: 2}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
@@ -84,8 +88,8 @@ func TestCheckJudges(t *testing.T) {
 			if fmt.Sprint(got) != fmt.Sprint(tt.want) && len(got)+len(tt.want) > 0 || !strings.Contains(says, tt.says) {
 				t.Errorf("got %v, %q; want %v, %q", got, says, tt.want, tt.says)
 			}
-			if len(items) != 12 {
-				t.Errorf("%d items, want 12", len(items))
+			if len(items) != 13 {
+				t.Errorf("%d items, want 13", len(items))
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"path"
 	"slices"
 	"strings"
 
@@ -26,7 +27,8 @@ type LiveSettings struct {
 	Standard []settings.Section // with the defaults
 	Sections []settings.Section // with the values; in the same order
 	Files    settings.Files
-	Later    []string // keys that take effect at the next start
+	Wrong    settings.Problems // why the files are not applied as they are on the disk
+	Later    []string          // keys that take effect at the next start
 }
 
 // A SettingsOrder is a change of the files of settings that somebody asks for.
@@ -34,6 +36,7 @@ type SettingsOrder struct {
 	Who      control.Actor
 	How, Why string
 	Whole    string // the file that is replaced, whatever is in it
+	Back     bool   // files that are gone come back as they were
 	DryRun   bool
 	// Edit makes other files of those that there are. It may be called again, with others.
 	Edit func(settings.Files) (settings.Files, error)
@@ -55,14 +58,28 @@ func (l LiveSettings) rows() (all []control.SettingRow) {
 		file := standard.Name + ".toml"
 		text, _ := l.Files.Text(file)
 		version := settings.Version(text)
+		wrong := l.wrong(file)
 		for _, k := range standard.Keys(l.Sections[i].Value) {
 			key := standard.Name + "." + k.Key
 			all = append(all, control.SettingRow{Key: key, Value: k.Veil(), Default: k.Default, Changed: k.Changed,
 				Restart: l.waits(key), Type: k.Type, Unit: k.Unit, Range: k.Range, Values: k.Values, Chapter: k.Chapter,
-				File: file, Version: version, Doc: k.Doc})
+				File: file, Version: version, Wrong: wrong, Doc: k.Doc})
 		}
 	}
 	return all
+}
+
+// wrong is why a file is not applied: what is wrong with it, or with another, since all are or none.
+func (l LiveSettings) wrong(file string) string {
+	for _, p := range l.Wrong {
+		if path.Base(p.File) == file {
+			return p.Error()
+		}
+	}
+	if len(l.Wrong) > 0 {
+		return l.Wrong[0].Error()
+	}
+	return ""
 }
 
 // waits says whether a key, or the table that it is in, takes effect at the next start.
@@ -421,6 +438,6 @@ func (s *Server) settingsRollback(ctx context.Context, who control.Actor, in con
 	if err != nil {
 		return control.SettingsChanged{}, err
 	}
-	return s.changeSettings(ctx, SettingsOrder{Who: who, How: fmt.Sprint("rollback to ", in.Number), Why: in.Why, DryRun: in.DryRun,
+	return s.changeSettings(ctx, SettingsOrder{Who: who, How: fmt.Sprint("rollback to ", in.Number), Why: in.Why, Back: true, DryRun: in.DryRun,
 		Edit: func(settings.Files) (settings.Files, error) { return files, nil }})
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,18 +70,38 @@ func newSettingsList(a *app) *cobra.Command {
 			"is shown in stars.\n\n" +
 			"With -o wide also the chapter's name, type, unit, range, the values that there are, the file\n" +
 			"with its version, and whether a value waits for the next start. In JSON a row has the same:\n" +
-			"key, value, default, changed, restart, type, unit, range, values, chapter, file, version, doc.",
+			"key, value, default, changed, restart, type, unit, range, values, chapter, file, version, doc; and\n" +
+			"wrong, when a file was edited by hand and cannot be used: then the old values count, and it is\n" +
+			"said on standard error.",
 		Example: "  cgq settings list\n  cgq settings list delay -o wide\n  cgq settings list --changed -o json",
 		Args:    usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := control.SettingsQuery{Match: strings.Join(args, "")}
-			rows := control.SettingsList.Do(cmd.Context(), a.client(), q)
+			rows := a.warned(control.SettingsList.Do(cmd.Context(), a.client(), q))
 			return printRows(a, settingsTable(), keeping(rows, func(r control.SettingRow) bool { return r.Changed || !changed }), false)
 		},
 	}
 	cmd.Flags().BoolVar(&changed, "changed", false, "those alone whose value is not the default")
 	cmd.ValidArgsFunction = first(a.completeKeys)
 	return cmd
+}
+
+// warned says behind the rows what keeps the files from being applied.
+func (a *app) warned(rows iter.Seq2[control.SettingRow, error]) iter.Seq2[control.SettingRow, error] {
+	return func(yield func(control.SettingRow, error) bool) {
+		var wrong []string
+		for row, err := range rows {
+			if row.Wrong != "" && !slices.Contains(wrong, row.Wrong) {
+				wrong = append(wrong, row.Wrong)
+			}
+			if !yield(row, err) {
+				break
+			}
+		}
+		for _, why := range wrong {
+			fmt.Fprintln(a.errOut, "cgq: the old values count, since the files are not in order: "+safe(why))
+		}
+	}
 }
 
 // keeping leaves rows away.
@@ -104,7 +125,7 @@ func newSettingsGet(a *app) *cobra.Command {
 		Args:              usageArgs(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: a.completeKeys,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rows := control.SettingsList.Do(cmd.Context(), a.client(), control.SettingsQuery{Keys: args})
+			rows := a.warned(control.SettingsList.Do(cmd.Context(), a.client(), control.SettingsQuery{Keys: args}))
 			if len(args) > 1 || a.format != formTable || len(a.columns) > 0 {
 				return printRows(a, settingsTable(), rows, false)
 			}

@@ -42,6 +42,7 @@ type SettingRow struct {
 	File    string   `json:"file"`              // of Settings/
 	Version string   `json:"version"`           // of the file, as it is applied
 	Doc     string   `json:"doc"`
+	Wrong   string   `json:"wrong,omitempty"` // why the file is not applied as it is on the disk; hostile
 }
 
 // A SettingsOrder changes keys. All of them change, or none.

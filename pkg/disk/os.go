@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,6 +109,22 @@ func (o *OS) Exchange(a, b string) error {
 		err = unix.ENOSYS // which is errors.ErrUnsupported
 	}
 	return failed("exchange", a, err)
+}
+
+// Mimic gives a file the mode of another, and its owner and group as far as we may: what the
+// group may do with the other goes with the group. It is no part of [FS].
+func (o *OS) Mimic(name, like string) error {
+	is, err := o.root.Lstat(like)
+	if err != nil {
+		return err
+	}
+	mode := is.Mode().Perm()
+	if st, ok := is.Sys().(*syscall.Stat_t); ok {
+		if o.root.Lchown(name, int(st.Uid), int(st.Gid)) != nil && o.root.Lchown(name, -1, int(st.Gid)) != nil {
+			mode &^= 0o070
+		}
+	}
+	return o.root.Chmod(name, mode)
 }
 
 // Link implements [FS].

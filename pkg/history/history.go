@@ -68,6 +68,10 @@ var ErrChanged = errors.New("changed meanwhile")
 // in between is seen, and not lost.
 type exchanger interface{ Exchange(a, b string) error }
 
+// A mimic can make a file one of the same users as another: what they may do with it must not
+// change because somebody edits it through us.
+type mimic interface{ Mimic(name, like string) error }
+
 // A Store is a settings directory with its history. One at a time uses it.
 type Store struct {
 	fs  disk.FS
@@ -120,16 +124,22 @@ func (s Store) Commit(base, next settings.Files, e Entry) (Entry, error) {
 	changed := next.Changed(base)
 	for i, name := range changed {
 		if err := s.replace(name, base, next); err != nil {
-			for _, done := range changed[:i] {
-				err = errors.Join(err, s.replace(done, next, base))
-			}
-			return e, errors.Join(fmt.Errorf("settings: %s: %w", path.Join(s.dir, name), err), s.remove(s.past(pendingFile)))
+			return e, s.undo(e, changed[:i], base, next, fmt.Errorf("settings: %s: %w", path.Join(s.dir, name), err))
 		}
 	}
 	if err := s.finish(e); err != nil {
-		return e, fmt.Errorf("history of the settings: %w", err)
+		return e, s.undo(e, changed, base, next, fmt.Errorf("history of the settings: %w", err))
 	}
-	return e, s.prune()
+	_ = s.prune() // the change is made, whatever becomes of older ones
+	return e, nil
+}
+
+// undo puts back what a change has done that cannot be made whole.
+func (s Store) undo(e Entry, done []string, base, next settings.Files, err error) error {
+	for _, name := range done {
+		err = errors.Join(err, s.replace(name, next, base))
+	}
+	return errors.Join(err, s.remove(s.past(entryName(e.Number))), s.remove(s.past(pendingFile)))
 }
 
 // Note makes an entry of what is there already, because a person has edited it.
@@ -144,7 +154,8 @@ func (s Store) Note(now settings.Files, e Entry) (Entry, error) {
 	if err != nil {
 		return e, fmt.Errorf("history of the settings: %w", err)
 	}
-	return e, s.prune()
+	_ = s.prune() // as above
+	return e, nil
 }
 
 // prepare keeps the bytes that an entry needs, and gives it its number.
@@ -216,6 +227,9 @@ func (s Store) replace(name string, base, next settings.Files) error {
 	tmp := file + ".tmp"
 	if err := s.write(tmp, text); err != nil {
 		return err
+	}
+	if m, ok := s.fs.(mimic); ok {
+		_ = m.Mimic(tmp, file) // where that cannot be it stays our own alone
 	}
 	err = swap.Exchange(tmp, file)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -337,7 +351,8 @@ func (s Store) numbers() (all []int, err error) {
 	return all, err
 }
 
-// Entries are the changes that are remembered, the latest last.
+// Entries are the changes that are remembered, the latest last. One that is damaged is there
+// without its files, and says so in How: it costs nobody the others.
 func (s Store) Entries() (all []Entry, err error) {
 	numbers, err := s.numbers()
 	if err != nil {
@@ -349,8 +364,11 @@ func (s Store) Entries() (all []Entry, err error) {
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &e)
 		}
+		if err == nil && (e.Number != n || e.Files == nil) {
+			err = errors.New("it is none")
+		}
 		if err != nil {
-			return nil, fmt.Errorf("settings: %s: %w", s.past(entryName(n)), err)
+			e = Entry{Number: n, How: "damaged: " + err.Error()}
 		}
 		all = append(all, e)
 	}
@@ -374,6 +392,9 @@ func (e Entry) Is(files settings.Files) bool {
 // Files are the files as a change has left them.
 func (s Store) Files(e Entry) (settings.Files, error) {
 	f := settings.Files{}
+	if e.Files == nil {
+		return f, fmt.Errorf("settings: change %d: %s", e.Number, e.How)
+	}
 	for name, h := range e.Files {
 		text, err := readText(s.fs, s.past(h+textSuffix))
 		if err == nil && hash(text) != h {

@@ -3,11 +3,13 @@ package history_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -297,6 +299,94 @@ func TestDiff(t *testing.T) {
 	} {
 		if got := history.Diff("x", "y", tt.a, tt.b); got != tt.want {
 			t.Errorf("Diff(%q, %q) =\n%swant\n%s", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+// What is damaged costs nobody the other changes, and a new one is made and said to be.
+func TestADamagedEntry(t *testing.T) {
+	for _, text := range []string{"", "{", "{}", `{"number": 7}`, "\x00\x00"} {
+		fsys, dir := open(t)
+		store := history.New(fsys, "Settings")
+		write(t, dir, "a.toml", "a = 1\n")
+		for range 2 {
+			if _, err := store.Note(read(t, fsys), history.Entry{How: "by hand"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(t, dir, ".history/000001.json", text)
+		base := read(t, fsys)
+		next := base.With("a.toml", "a = 2\n")
+		e, err := store.Commit(base, next, history.Entry{How: "set"})
+		if err != nil || e.Number != 3 || !read(t, fsys).Same(next) {
+			t.Errorf("with %q: %+v, %v", text, e, err)
+		}
+		all, err := store.Entries()
+		if err != nil || len(all) != 3 || all[0].Number != 1 || !strings.HasPrefix(all[0].How, "damaged: ") || all[2].How != "set" {
+			t.Fatalf("with %q: %+v, %v", text, all, err)
+		}
+		if f, err := store.Files(all[0]); err == nil {
+			t.Errorf("with %q: its files are %q", text, texts(f))
+		}
+		if f, err := store.Files(all[1]); err != nil || !f.Same(base) {
+			t.Errorf("with %q: %q, %v", text, texts(f), err)
+		}
+	}
+}
+
+// A full disk is one on which the entry of a change gets no name.
+type full struct{ *disk.OS }
+
+func (f full) Rename(old, name string) error {
+	if strings.HasSuffix(old, "pending.json") {
+		return &fs.PathError{Op: "rename", Path: old, Err: syscall.ENOSPC}
+	}
+	return f.OS.Rename(old, name)
+}
+
+// A change that is answered with an error has not been made.
+func TestAnErrorMeansThatNothingHasChanged(t *testing.T) {
+	fsys, dir := open(t)
+	write(t, dir, "a.toml", "a = 1\n")
+	write(t, dir, "b.toml", "b = 1\n")
+	base := read(t, fsys)
+	next := base.With("a.toml", "a = 2\n").With("b.toml", "b = 2\n").With("c.toml", "c = 2\n")
+	store := history.New(full{fsys}, "Settings")
+	if _, err := store.Commit(base, next, history.Entry{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("the error is %v", err)
+	}
+	if all, err := store.Entries(); !read(t, fsys).Same(base) || store.Pending() || len(all) != 0 || err != nil {
+		t.Errorf("%q, pending: %v, %+v, %v", texts(read(t, fsys)), store.Pending(), all, err)
+	}
+}
+
+// Whoever may read or write a file still may when we have changed it.
+func TestModeAndOwnerStay(t *testing.T) {
+	fsys, dir := open(t)
+	file := filepath.Join(dir, "Settings", "a.toml")
+	write(t, dir, "a.toml", "a = 1\n")
+	if err := os.Chmod(file, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 {
+		uid, gid = 4711, 4712
+		if err := os.Chown(file, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, on := range []disk.FS{fsys, disk.Unsynced(fsys)} {
+		base := read(t, fsys)
+		if _, err := history.New(on, "Settings").Commit(base, base.With("a.toml", fmt.Sprintf("a = %d\n", i+2)), history.Entry{}); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is := st.Sys().(*syscall.Stat_t)
+		if st.Mode() != 0o664 || int(is.Uid) != uid || int(is.Gid) != gid {
+			t.Errorf("on %T the file is %v of %d:%d, want -rw-rw-r-- of %d:%d", on, st.Mode(), is.Uid, is.Gid, uid, gid)
 		}
 	}
 }

@@ -29,8 +29,24 @@ func (s *server) reload() {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	if err := s.reread(); err != nil {
-		s.system.Error("settings not reread, the old ones stay: " + err.Error())
+		s.refuse(err)
 	}
+}
+
+// refuse leaves all as it is, and says why.
+func (s *server) refuse(err error) {
+	problems := settings.Problems{{File: settingsDir, Why: err.Error()}}
+	_ = errors.As(err, &problems)
+	s.wrong.Store(&problems)
+	s.system.Error("settings not reread, the old ones stay: " + err.Error())
+}
+
+// problems are what is wrong with the files as they are now.
+func (s *server) problems() settings.Problems {
+	if p := s.wrong.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // reread is reload for who has the lock; its error changes nothing.
@@ -48,20 +64,40 @@ func (s *server) rescan() {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	files, err := settings.ReadFiles(s.fs, settingsDir)
-	if err != nil || files.Same(s.config.Load().files) {
+	if err == nil && files.Same(s.config.Load().files) {
 		s.refused = ""
+		s.wrong.Store(nil)
 		return
 	}
-	if files.Version() == s.refused {
-		return
-	}
-	c, err := loadFiles(files)
+	version := files.Version()
 	if err != nil {
-		s.refused = files.Version()
-		s.system.Error("settings not reread, the old ones stay: " + err.Error())
+		version = err.Error()
+	}
+	if version == s.refused {
+		return
+	}
+	var c *config
+	if err == nil {
+		c, err = s.loadEdited(files)
+	}
+	if err != nil {
+		s.refused = version
+		s.refuse(err)
 		return
 	}
 	s.adopt(c, "by hand")
+}
+
+// loadEdited is loadFiles of what somebody has edited. A file that is gone is a problem: who
+// takes it away may be about to put another into its place, as editors do, and the defaults,
+// such as no local Domain, would cost mail until then.
+func (s *server) loadEdited(files settings.Files) (*config, error) {
+	c, err := loadFiles(files)
+	for _, name := range files.Gone(s.config.Load().files) {
+		err = also(err, settings.Problems{{File: filepath.Join(settingsDir, name),
+			Why: "it is gone; what it said still counts, until it is back, or SIGHUP or a start takes the defaults"}})
+	}
+	return c, err
 }
 
 // adopt applies what was found in the files, and remembers it.
@@ -75,6 +111,7 @@ func (s *server) adopt(c *config, how string) {
 func (s *server) take(c, old *config) (later []string) {
 	later = c.later(old)
 	s.refused = ""
+	s.wrong.Store(nil)
 	s.use(c)
 	s.system.Log(context.Background(), serverlog.Major, "settings reread", "files", strings.Join(c.files.Changed(old.files), " "))
 	for _, key := range later {
@@ -156,14 +193,14 @@ func (s *server) tryChange(ctx context.Context, o admin.SettingsOrder) (out cont
 	}
 	old := s.config.Load()
 	if !now.Same(old.files) {
-		c, err := loadFiles(now)
+		c, err := s.loadEdited(now)
 		switch {
 		case err == nil && !o.DryRun:
 			s.adopt(c, "by hand")
 			fallthrough
 		case err == nil:
 			old = c
-		case !only(err, o.Whole):
+		case !only(err, o.Whole) && !(o.Back && s.lacks(now, err)):
 			return out, control.Errorf(control.KindConflict, "correct that first; nothing was changed",
 				"the files were edited by hand, and are not in order:\n%s", shown(err, now))
 		}
@@ -244,6 +281,12 @@ func only(err error, file string) bool {
 		!slices.ContainsFunc(problems, func(p settings.Problem) bool { return filepath.Base(p.File) != file })
 }
 
+// lacks says whether nothing is wrong with files but that some are gone.
+func (s *server) lacks(files settings.Files, err error) bool {
+	var problems settings.Problems
+	return errors.As(err, &problems) && len(problems) == len(files.Gone(s.config.Load().files))
+}
+
 // keys are those that take effect later as cgq writes them: smtp.receive.listen.
 func keys(later []string) []string {
 	all := make([]string, len(later))
@@ -259,7 +302,7 @@ func (s *server) settingsFace() admin.Settings {
 	return admin.Settings{
 		Live: func() admin.LiveSettings {
 			c := s.config.Load()
-			return admin.LiveSettings{Standard: defaults().sections(), Sections: c.sections(), Files: c.files, Later: keys(c.later(s.started))}
+			return admin.LiveSettings{Standard: defaults().sections(), Sections: c.sections(), Files: c.files, Wrong: s.problems(), Later: keys(c.later(s.started))}
 		},
 		Files:  func() (settings.Files, error) { return settings.ReadFiles(s.fs, settingsDir) },
 		Change: s.change,

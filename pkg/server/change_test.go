@@ -233,3 +233,79 @@ func TestEditsByHandAreNoticed(t *testing.T) {
 	edit("3h") // the second time: an editor has replaced the file
 	until(3 * time.Hour)
 }
+
+// What is wrong in a file is said as long as it is.
+func TestWrongFilesAreTold(t *testing.T) {
+	s, file := ruledServer(t)
+	queue := filepath.Join(filepath.Dir(file), "queue.toml")
+	text, _ := os.ReadFile(queue)
+	s.started = s.config.Load()
+	face := s.settingsFace()
+	says := func(want string) {
+		t.Helper()
+		health, live := s.problems().Error(), face.Live().Wrong.Error()
+		if health != live || want == "" && health != "" || !strings.HasPrefix(health, want) {
+			t.Errorf("it says %q and %q, want %q", health, live, want)
+		}
+	}
+	says("")
+	write(t, queue, "x = 1\n"+string(text))
+	s.rescan()
+	s.rescan()
+	says("Settings/queue.toml:1: x: unknown key")
+	write(t, queue, "y = 1\n"+string(text))
+	s.reload()
+	says("Settings/queue.toml:1: y: unknown key")
+	write(t, queue, string(text)) // as it was
+	s.rescan()
+	says("")
+	write(t, queue, "x = 1\n"+string(text))
+	s.rescan()
+	write(t, queue, "# y\n"+string(text))
+	s.reload()
+	says("")
+}
+
+// Who moves a file away for a moment, as editors do, does not get the defaults.
+func TestAFileThatIsGoneStillCounts(t *testing.T) {
+	s, file := ruledServer(t)
+	local := filepath.Join(filepath.Dir(file), "local.toml")
+	text, _ := os.ReadFile(local)
+	s.remember(s.config.Load(), nil, "found at the start")
+	gone := func() {
+		t.Helper()
+		if err := os.Remove(local); err != nil {
+			t.Fatal(err)
+		}
+		s.rescan()
+		if d := s.config.Load().Local.Domains; len(d) != 1 || len(s.problems()) != 1 || s.problems()[0].File != "Settings/local.toml" {
+			t.Fatalf("domains %q, %v", d, s.problems())
+		}
+	}
+	gone()
+	for _, o := range []admin.SettingsOrder{setting("local", "channels", "7"), setting("log", "level", "4")} {
+		_, err := s.change(t.Context(), o)
+		if e, ok := errors.AsType[*control.Error](err); !ok || e.Kind != control.KindConflict || !strings.Contains(e.Text, "local.toml: it is gone") {
+			t.Errorf("%v", err)
+		}
+	}
+	write(t, local, string(text))
+	s.rescan()
+	if len(s.problems()) > 0 {
+		t.Error(s.problems())
+	}
+	gone()
+	was := s.config.Load().files
+	back := admin.SettingsOrder{How: "rollback to 1", Back: true, Edit: func(settings.Files) (settings.Files, error) { return was, nil }}
+	if out, err := s.change(t.Context(), back); err != nil || out.Number == 0 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if now, err := os.ReadFile(local); err != nil || string(now) != string(text) || len(s.problems()) > 0 {
+		t.Errorf("%v, %v", err, s.problems())
+	}
+	gone()
+	s.reload() // somebody means it
+	if d := s.config.Load().Local.Domains; len(d) != 0 || len(s.problems()) > 0 {
+		t.Errorf("domains %q, %v", d, s.problems())
+	}
+}

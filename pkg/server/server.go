@@ -36,6 +36,7 @@ import (
 	"cgq/pkg/queue"
 	"cgq/pkg/router"
 	"cgq/pkg/serverlog"
+	"cgq/pkg/settings"
 	"cgq/pkg/spool"
 	"cgq/pkg/stats"
 )
@@ -50,9 +51,10 @@ type server struct {
 	damage atomic.Int64 // things that a start could not believe
 	config atomic.Pointer[config]
 
-	reloading sync.Mutex // who changes the settings; guards refused
-	refused   string     // the version of files that were wrong, and that was said
-	started   *config    // what a start began with: some keys count until the next one
+	reloading sync.Mutex                        // who changes the settings; guards refused
+	refused   string                            // the version of files that were wrong, and that was said
+	wrong     atomic.Pointer[settings.Problems] // why the files are not applied as they are now; nil: they are
+	started   *config                           // what a start began with: some keys count until the next one
 	names     names
 
 	smtp    atomic.Pointer[smtp.Settings]

@@ -115,6 +115,16 @@ func (f Files) Changed(other Files) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+// Gone are the files that there were before and are not there any more, sorted.
+func (f Files) Gone(before Files) (names []string) {
+	for _, name := range before.Names() {
+		if _, ok := f.text[name]; !ok && f.wrong[name] == nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Version names the bytes of all files: whoever has read them can tell by it whether they
 // have changed.
 func (f Files) Version() string {
