@@ -55,8 +55,7 @@ func (s *server) reread() error {
 	if err != nil {
 		return err
 	}
-	s.adopt(c, "by hand")
-	return nil
+	return s.adopt(c, "by hand")
 }
 
 // rescan looks whether somebody has edited a file. What is wrong is said once.
@@ -80,12 +79,13 @@ func (s *server) rescan() {
 	if err == nil {
 		c, err = s.loadEdited(files)
 	}
+	if err == nil {
+		err = s.adopt(c, "by hand")
+	}
 	if err != nil {
 		s.refused = version
 		s.refuse(err)
-		return
 	}
-	s.adopt(c, "by hand")
 }
 
 // loadEdited is loadFiles of what somebody has edited. A file that is gone is a problem: who
@@ -100,16 +100,33 @@ func (s *server) loadEdited(files settings.Files) (*config, error) {
 	return c, err
 }
 
-// adopt applies what was found in the files, and remembers it.
-func (s *server) adopt(c *config, how string) {
+// adopt applies what was found in the files, and remembers it, unless an address in them
+// cannot be listened on.
+func (s *server) adopt(c *config, how string) error {
 	old := s.config.Load()
-	s.take(c, old)
+	r, err := s.rehang(c)
+	if err != nil {
+		return err
+	}
+	s.take(c, old, r)
 	s.remember(c, old, how)
+	return nil
+}
+
+// later names what of a configuration that counts from now on waits for the next start,
+// after another one.
+func (s *server) later(c, old *config) []string {
+	all := c.later(old)
+	if !s.doors.are(c.SMTP.Receive.Listen) {
+		all = append(all, filepath.Join(settingsDir, "smtp.toml")+": "+keyListen)
+	}
+	return all
 }
 
 // take applies a configuration. It returns the keys that wait for the next start.
-func (s *server) take(c, old *config) (later []string) {
-	later = c.later(old)
+func (s *server) take(c, old *config, r *rehanging) (later []string) {
+	r.done()
+	later = s.later(c, old)
 	s.refused = ""
 	s.wrong.Store(nil)
 	s.use(c)
@@ -196,7 +213,10 @@ func (s *server) tryChange(ctx context.Context, o admin.SettingsOrder) (out cont
 		c, err := s.loadEdited(now)
 		switch {
 		case err == nil && !o.DryRun:
-			s.adopt(c, "by hand")
+			if err := s.adopt(c, "by hand"); err != nil {
+				return out, control.Errorf(control.KindConflict, "correct that first; nothing was changed",
+					"the files were edited by hand, and are not in order:\n%s", shown(err, now))
+			}
 			fallthrough
 		case err == nil:
 			old = c
@@ -228,7 +248,14 @@ func (s *server) tryChange(ctx context.Context, o admin.SettingsOrder) (out cont
 	if o.DryRun || len(out.Files) == 0 {
 		return out, nil
 	}
+	r, err := s.rehang(c)
+	if err != nil {
+		return out, control.Errorf(control.KindInvalid, "nothing was changed", "%s", shown(err, next))
+	}
 	e, err := s.past().Commit(now, next, history.Entry{At: time.Now(), By: o.Who.Name, UID: o.Who.UID, How: o.How, Why: o.Why, Changes: differences})
+	if err != nil {
+		r.undo()
+	}
 	if errors.Is(err, history.ErrChanged) {
 		return out, err
 	}
@@ -236,7 +263,7 @@ func (s *server) tryChange(ctx context.Context, o admin.SettingsOrder) (out cont
 		return out, fmt.Errorf("nothing was changed: %w", err)
 	}
 	out.Number = e.Number
-	s.take(c, old)
+	out.Later = keys(s.take(c, old, r))
 	return out, nil
 }
 
@@ -302,7 +329,7 @@ func (s *server) settingsFace() admin.Settings {
 	return admin.Settings{
 		Live: func() admin.LiveSettings {
 			c := s.config.Load()
-			return admin.LiveSettings{Standard: defaults().sections(), Sections: c.sections(), Files: c.files, Wrong: s.problems(), Later: keys(c.later(s.started))}
+			return admin.LiveSettings{Standard: defaults().sections(), Sections: c.sections(), Files: c.files, Wrong: s.problems(), Later: keys(s.later(c, s.started))}
 		},
 		Files:  func() (settings.Files, error) { return settings.ReadFiles(s.fs, settingsDir) },
 		Change: s.change,

@@ -201,14 +201,14 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	listeners, err := listen(c)
+	open, err := openDoors(c)
 	if err != nil {
 		return err
 	}
 	if err := as.become(); err != nil {
 		return err
 	}
-	s, err := build(ctx, base, fsys, c, listeners)
+	s, err := build(ctx, base, fsys, c, open)
 	if err != nil {
 		return err
 	}

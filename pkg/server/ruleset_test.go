@@ -31,6 +31,7 @@ func ruledServer(t *testing.T) (s *server, file string) {
 		t.Fatal(err)
 	}
 	s = &server{fs: &storage{FS: fsys}, system: slog.New(slog.DiscardHandler), stats: stats.Set{}}
+	s.doors.open = []door{{address: defaults().SMTP.Receive.Listen[0]}} // which is not really
 	s.use(c)
 	return s, filepath.Join(base, "Settings", "rules.toml")
 }

@@ -75,7 +75,7 @@ type server struct {
 	kernel    *kernel.Kernel
 	enqueuer  *enqueuer.Enqueuer
 	dequeuer  *dequeuer.Dequeuer
-	listeners []net.Listener
+	doors     doors
 	sources   []module.Source
 	files     *submitted.Source
 	read      chan struct{} // closed when the Queue is read, or that was stopped
@@ -86,26 +86,10 @@ type server struct {
 	state     atomic.Value // string: what it is doing
 }
 
-// listen binds. An address in use is found out before anything is done; and for a low
-// port it takes root, whose rights are given up next.
-func listen(c *config) (all []net.Listener, err error) {
-	for _, address := range c.SMTP.Receive.Listen {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
-			return nil, fmt.Errorf("Settings/smtp.toml: receive.listen: %w", err)
-		}
-		all = append(all, l)
-	}
-	return all, nil
-}
-
-// build makes all parts around the bound listeners, and recovers the Queue. Nothing is
+// build makes all parts around the open doors, and recovers the Queue. Nothing is
 // delivered yet.
-func build(ctx context.Context, base string, fsys *disk.OS, c *config, listeners []net.Listener) (s *server, err error) {
-	s = &server{base: base, listeners: listeners, read: make(chan struct{}), started: c}
+func build(ctx context.Context, base string, fsys *disk.OS, c *config, open []door) (s *server, err error) {
+	s = &server{base: base, doors: doors{open: open}, read: make(chan struct{}), started: c}
 	s.state.Store("starting")
 	s.use(c)
 	if err = s.openLogs(fsys, c); err != nil {
@@ -243,7 +227,10 @@ func (s *server) assemble() {
 		Words: func() *dsn.Languages { return s.config.Load().words }, Class: s.class,
 		Client: s.enqueuer.IsClient, Open: s.spool.Open,
 	}, &s.stats, dequeuerLog)
-	s.sources = []module.Source{smtp.NewReceiver(s.listeners, &s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI")), s.files}
+	receiver := smtp.NewReceiver(&s.smtp, s.mainDomain, &s.stats, s.log.Logger("SMTPI"))
+	s.doors.hear = receiver.Listen
+	s.doors.use(s.doors.all())
+	s.sources = []module.Source{receiver, s.files}
 
 	s.gauges()
 	s.metrics = s.shown(modules)
@@ -280,8 +267,8 @@ func (s *server) pace() kernel.Pace {
 
 // listening lists the addresses at which mail comes in.
 func (s *server) listening() (all []control.Listener) {
-	for _, l := range s.listeners {
-		all = append(all, control.Listener{Role: "mx", Address: l.Addr().String()})
+	for _, d := range s.doors.all() {
+		all = append(all, control.Listener{Role: "mx", Address: d.Addr().String()})
 	}
 	return all
 }
@@ -370,9 +357,7 @@ func (s *server) ready(errOut io.Writer) {
 
 // close gives back what build took.
 func (s *server) close() (err error) {
-	for _, l := range s.listeners {
-		l.Close() // most are closed by their source
-	}
+	closeDoors(s.doors.all()) // most are closed by their source
 	if s.filters != nil {
 		s.filters.Close()
 	}

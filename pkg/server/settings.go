@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"time"
 
 	"cgq/pkg/access"
@@ -278,9 +277,6 @@ func plan(channels, queueChannels int, retry []settings.Duration, expire setting
 
 // later names what of a new configuration takes effect at the next start only.
 func (c *config) later(old *config) (all []string) {
-	if !slices.Equal(c.SMTP.Receive.Listen, old.SMTP.Receive.Listen) {
-		all = append(all, filepath.Join(settingsDir, "smtp.toml")+": receive.listen")
-	}
 	for _, key := range c.Queue.Journal.later(&old.Queue.Journal) {
 		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal."+key)
 	}

@@ -125,6 +125,17 @@ func (f Files) Gone(before Files) (names []string) {
 	return names
 }
 
+// Blame is a [Problems] of a key of a section in a directory, with the line where it stands:
+// for what no section can know of itself, such as an address that another has.
+func (f Files) Blame(dir string, section Section, key, why string) error {
+	p := Problem{File: path.Join(dir, section.Name+suffix), Key: key, Why: why}
+	if text, ok := f.Text(section.Name + suffix); ok {
+		_, places := check(p.File, []byte(text), section.Value)
+		p.Line, p.Column = places[key].line, places[key].column
+	}
+	return Problems{p}
+}
+
 // Version names the bytes of all files: whoever has read them can tell by it whether they
 // have changed.
 func (f Files) Version() string {

@@ -139,8 +139,9 @@ func BenchmarkReceive(b *testing.B) {
 			defaults := smtp.Defaults()
 			settings.Store(&defaults)
 			l := listen(b)
-			r := smtp.NewReceiver([]net.Listener{l}, &settings, func() string { return "mail.example.com" }, &stats.Set{},
+			r := smtp.NewReceiver(&settings, func() string { return "mail.example.com" }, &stats.Set{},
 				slog.New(slog.DiscardHandler))
+			r.Listen([]net.Listener{l})
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error, 1)
 			go func() { done <- r.Run(ctx, &null{}) }()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,31 +30,61 @@ const (
 
 // A Receiver takes mail by SMTP and submits it. It is a [module.Source].
 type Receiver struct {
-	listeners []net.Listener
-	settings  *atomic.Pointer[Settings]
-	domain    func() string
-	log       *slog.Logger
+	settings *atomic.Pointer[Settings]
+	domain   func() string
+	log      *slog.Logger
 
 	active, total, jobs, traffic *stats.Counter
 	sessions                     atomic.Uint64 // numbers given to sessions
 
-	mu      sync.Mutex
-	open    map[*wire.Conn]*gosmtp.Server // each connection has its own: settings change
-	from    map[netip.Addr]int            // open connections
-	serving sync.WaitGroup
+	mu        sync.Mutex
+	listeners []net.Listener
+	begin     func(net.Listener) // accepts in a goroutine; nil: Run does not run
+	ended     bool
+	open      map[*wire.Conn]*gosmtp.Server // each connection has its own: settings change
+	from      map[netip.Addr]int            // open connections
+	serving   sync.WaitGroup
 }
 
-// NewReceiver returns a Receiver for listeners, which it closes when Run ends.
-// domain is the main domain; log is tagged SMTPI. Nothing happens before Run.
-func NewReceiver(
-	listeners []net.Listener, s *atomic.Pointer[Settings], domain func() string, st *stats.Set, log *slog.Logger,
-) *Receiver {
+// NewReceiver returns a Receiver. domain is the main domain; log is tagged SMTPI. Nothing
+// happens before Run.
+func NewReceiver(s *atomic.Pointer[Settings], domain func() string, st *stats.Set, log *slog.Logger) *Receiver {
 	return &Receiver{
-		listeners: listeners, settings: s, domain: domain, log: log,
+		settings: s, domain: domain, log: log,
 		active: st.Counter("smtpInputActive"), total: st.Counter("smtpInputTotal"),
 		jobs: st.Counter("smtpInputJobs"), traffic: st.Counter("smtpInputTrafficIn"),
 		open: map[*wire.Conn]*gosmtp.Server{}, from: map[netip.Addr]int{},
 	}
+}
+
+// Listen says on which listeners mail is taken from now on. Those that were there before
+// and are not named are closed; sessions that came by them go on. When Run ends all are
+// closed. It is safe for concurrent use.
+func (r *Receiver) Listen(all []net.Listener) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.listeners
+	r.listeners = slices.Clone(all)
+	for _, l := range old {
+		if !slices.Contains(all, l) {
+			_ = l.Close() // wakes accept
+		}
+	}
+	for _, l := range all {
+		switch {
+		case r.ended:
+			_ = l.Close()
+		case r.begin != nil && !slices.Contains(old, l):
+			r.begin(l)
+		}
+	}
+}
+
+// listens reports whether mail is to be taken on a listener.
+func (r *Receiver) listens(l net.Listener) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Contains(r.listeners, l)
 }
 
 // Run implements [module.Source]. When ctx ends it accepts nothing new, ends idle
@@ -63,28 +94,40 @@ func (r *Receiver) Run(ctx context.Context, e module.Enqueuer) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // for what has begun
 	defer cancel()
 	var accepting sync.WaitGroup
-	failed := make(chan error, len(r.listeners))
-	for _, l := range r.listeners {
+	failed := make(chan error, 1) // the first one counts
+	r.mu.Lock()
+	r.begin = func(l net.Listener) {
 		accepting.Go(func() {
 			if err := r.accept(ctx, work, l, e); err != nil {
-				failed <- fmt.Errorf("SMTP: listen on %s: %w", l.Addr(), err)
+				select {
+				case failed <- fmt.Errorf("SMTP: listen on %s: %w", l.Addr(), err):
+				default:
+				}
 			}
 		})
 	}
+	for _, l := range r.listeners {
+		r.begin(l)
+	}
+	r.mu.Unlock()
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	r.mu.Lock()
+	r.begin, r.ended = nil, true
 	for _, l := range r.listeners {
 		_ = l.Close() // wakes accept
 	}
+	r.mu.Unlock()
 	accepting.Wait()
 	r.stop(cancel)
 	return err
 }
 
-// accept serves what comes in on one listener until ctx ends or the listener breaks.
+// accept serves what comes in on one listener until ctx ends, the listener is not wanted
+// any more, or breaks.
 func (r *Receiver) accept(ctx, work context.Context, l net.Listener, e module.Enqueuer) error {
 	wait := time.Duration(0)
 	for {
@@ -93,8 +136,8 @@ func (r *Receiver) accept(ctx, work context.Context, l net.Listener, e module.En
 		case err == nil:
 			wait = 0
 			r.serve(work, sock, e)
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // stopping closes the listener
+		case ctx.Err() != nil || !r.listens(l):
+			return nil //nolint:nilerr // it was closed for that
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default: // out of descriptors or memory: others go on

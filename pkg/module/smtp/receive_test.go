@@ -104,6 +104,7 @@ func (l *lines) String() string {
 
 // A receiver runs for a test.
 type receiver struct {
+	src   *smtp.Receiver
 	stats stats.Set
 	log   lines
 	stop  context.CancelFunc
@@ -120,10 +121,11 @@ func receive(t *testing.T, l net.Listener, e module.Enqueuer, edit func(*smtp.Se
 	settings.Store(&set)
 	r := &receiver{done: make(chan error, 1)}
 	log, _ := serverlog.New(&r.log, "SMTPI", serverlog.All)
-	src := smtp.NewReceiver([]net.Listener{l}, &settings, func() string { return "mail.example.com" }, &r.stats, log)
+	r.src = smtp.NewReceiver(&settings, func() string { return "mail.example.com" }, &r.stats, log)
+	r.src.Listen([]net.Listener{l})
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
-	go func() { r.done <- src.Run(ctx, e) }()
+	go func() { r.done <- r.src.Run(ctx, e) }()
 	return r
 }
 
@@ -182,6 +184,43 @@ func (c *client) do(pairs ...string) {
 		if got := c.reply(); !strings.HasPrefix(got, pairs[i+1]) {
 			c.t.Fatalf("%.200q: reply %q, want %q", pairs[i], got, pairs[i+1])
 		}
+	}
+}
+
+// Listeners come and go. A session that came by one which goes is not disturbed.
+func TestListen(t *testing.T) {
+	first, second, late := listen(t), listen(t), listen(t)
+	e := &enqueuer{}
+	r := receive(t, first, e, nil)
+	c := dial(t, first)
+	c.do("", "220", "EHLO client.example", "250", "MAIL FROM:<ann@a.example>", "250")
+	r.src.Listen([]net.Listener{first, second})
+	dial(t, first).do("", "220")
+	dial(t, second).do("", "220")
+	r.src.Listen([]net.Listener{second})
+	if conn, err := net.Dial("tcp", first.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("a listener that has gone takes connections")
+	}
+	dial(t, second).do("", "220")
+	c.do("RCPT TO:<bob@b.example>", "250", "DATA", "354", "Subject: x\r\n\r\nhello\r\n.", "250", "QUIT", "221")
+	r.src.Listen(nil)
+	r.end(t)
+	r.src.Listen([]net.Listener{late}) // too late: it is closed
+	if _, err := late.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept = %v", err)
+	}
+}
+
+// A listener that breaks ends Run, also one that came later.
+func TestListenerBreaks(t *testing.T) {
+	l, later := listen(t), listen(t)
+	r := receive(t, l, &enqueuer{}, nil)
+	r.src.Listen([]net.Listener{l, later})
+	dial(t, later).do("", "220")
+	later.Close()
+	if err := <-r.done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run = %v", err)
 	}
 }
 
