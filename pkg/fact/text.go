@@ -69,7 +69,7 @@ func Append(b []byte, f Fact) []byte {
 		return b
 	case Rejected:
 		b = stamp(number(append(b, "Rejected"...), int64(f.Rcpt)), f.At)
-		b = words(b, yesNo(f.Report), f.By, limit(f.Text))
+		b = words(b, yesNo(f.Report), f.By, Limit(f.Text))
 		if f.Act == 0 {
 			return b
 		}
@@ -145,11 +145,11 @@ func result(b []byte, r mail.Result) []byte {
 		}
 		b = strconv.AppendUint(b, uint64(n), 10)
 	}
-	return words(number(b, int64(r.Code)), r.MTA, limit(r.Text))
+	return words(number(b, int64(r.Code)), r.MTA, Limit(r.Text))
 }
 
-// limit cuts a text at a rune.
-func limit(s string) string {
+// Limit is as much of a text as a fact keeps, cut at a rune.
+func Limit(s string) string {
 	if len(s) > MaxText {
 		s = strings.ToValidUTF8(s[:MaxText], "")
 	}

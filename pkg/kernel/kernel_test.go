@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"cgq/pkg/fact"
 	"cgq/pkg/journal"
@@ -255,6 +256,22 @@ func TestDelayedQueueIsRetriedOnSchedule(t *testing.T) {
 		if !slices.Equal(m.calls, want) || len(m.settled) != 3 {
 			t.Errorf("attempts at %v, settled %v; want %v and all three", m.calls, m.settled, want)
 		}
+	})
+}
+
+// What a peer has said is the same before a restart and after it: a fact cuts it at a rune.
+func TestALongTextIsWhatItsFactKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said := "a" + strings.Repeat("ä", fact.MaxText)
+		m := newScripted(func(_ context.Context, _ *scripted, _ int, q module.Queue) { q.Delay(mail.Result{Text: said}) })
+		running(t, m, func(k *kernel.Kernel, _ *memLedger) {
+			insert(k, 1, "example.com")
+			time.Sleep(time.Minute)
+			v, _ := k.Host(queue.Key{Module: "SMTP", Queue: "example.com"})
+			if got := v.LastError.Text; got != fact.Limit(said) || !utf8.ValidString(got) {
+				t.Errorf("the last error is %q", got)
+			}
+		})
 	})
 }
 

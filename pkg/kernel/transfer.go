@@ -104,9 +104,7 @@ func (q *hostQueue) Delay(r mail.Result) {
 
 // clip keeps of what a peer has said as much as its fact does.
 func clip(r mail.Result) mail.Result {
-	if len(r.Text) > fact.MaxText {
-		r.Text = r.Text[:fact.MaxText]
-	}
+	r.Text = fact.Limit(r.Text)
 	return r
 }
 
