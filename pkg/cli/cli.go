@@ -147,6 +147,7 @@ func newRoot(a *app) *cobra.Command {
 	f.Lookup("base").DefValue = defaultBase                            // the help is the same for everybody
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flags are there
 	_ = root.RegisterFlagCompletionFunc("jq", cobra.NoFileCompletions)
+	_ = root.RegisterFlagCompletionFunc("columns", completeColumns)
 	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newSettings(a), newEnqueuer(a), newDequeuer(a), newLog(a), newAccount(a), newRoute(a), newStat(a), newTop(a),
 		newCheck(a), newSubmit(a), newWhoami(a), newVersion(a), newCompletion(a), newGenDocs(), newGenMan())
 	for _, name := range sendmailFaces {

@@ -353,7 +353,7 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{ // where no file is meant none is offered
-		"check ": ":4\n", "queue list ": ":4\n", "queue list --columns ": ":4\n", "check --timeout ": ":4\n",
+		"check ": ":4\n", "queue list ": ":4\n", "top --columns ": ":38\n", "check --timeout ": ":4\n",
 		"message export --dir ": ":16\n", "--base ": ":16\n", "rules import ": ":0\n", "queue list --ids-from ": ":0\n",
 		"rules test --message ": ":0\n", "queue release --wait=": ":4\n",
 	} {

@@ -15,7 +15,7 @@ import (
 
 const (
 	// completeWithin is how long a person who pressed Tab waits for the daemon.
-	completeWithin = 200 * time.Millisecond
+	completeWithin = 150 * time.Millisecond
 	// maxCandidates is how many candidates a shell gets.
 	maxCandidates = 500
 )
