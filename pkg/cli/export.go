@@ -82,13 +82,11 @@ func (a *app) messages(cmd *cobra.Command, s *selection, sel control.Selection) 
 		return slices.Compact(slices.Sorted(slices.Values(sel.IDs))), nil
 	}
 	var ids []mail.ID
-	for row, err := range rowsOf(a, cmd, s, control.MessageList, sel) {
+	for row, err := range rowsOf(a, cmd, s, control.MessageExport, sel) {
 		if err != nil {
 			return nil, err
 		}
-		if len(ids) == 0 || ids[len(ids)-1] != row.ID { // they are sorted
-			ids = append(ids, row.ID)
-		}
+		ids = append(ids, row.ID)
 	}
 	return ids, nil
 }
