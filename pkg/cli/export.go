@@ -51,6 +51,9 @@ func newMessageExport(a *app) *cobra.Command {
 			if dir == "" {
 				return usagef(cmd, "--dir is empty")
 			}
+			if err := hasColumns[exported](a); err != nil {
+				return err
+			}
 			ids, err := a.messages(cmd, &s, sel)
 			if err != nil {
 				return err
@@ -146,7 +149,7 @@ func exportOne(ctx context.Context, client *control.Client, id mail.ID, name str
 
 // printExported prints what was exported. The error is the exit status.
 func (a *app) printExported(out exported) error {
-	printed, err := a.printOne(out)
+	printed, err := printThing(a, out, out.Dir)
 	if !printed {
 		text := fmt.Sprintf("exported %d of %s, %s in %s", out.Exported, plural(out.Matched, "message"), size(out.Bytes),
 			safe(out.Dir))
