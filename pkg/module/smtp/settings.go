@@ -21,7 +21,7 @@ type Settings struct {
 
 // Receive is the settings of the receiving side. A session keeps those that it began with.
 type Receive struct {
-	Listen                []string          `toml:"listen" doc:"addresses to listen on, host:port"`
+	Listen                []string          `toml:"listen" doc:"addresses to listen on, host:port; takes effect at the next start"`
 	MaxMessageSize        settings.Size     `toml:"max_message_size" doc:"the largest message that is taken, 64K to 2G; announced as SIZE (RFC 1870)"`
 	MaxRecipients         int               `toml:"max_recipients" doc:"recipients of one message, 100 to 100000 (RFC 5321 4.5.3.1.8 wants 100 at least)"`
 	Connections           int               `toml:"connections" doc:"connections at the same time, 1 to 100000"`
