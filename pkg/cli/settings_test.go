@@ -106,6 +106,11 @@ func TestSettingsCommandsAsk(t *testing.T) {
 			t.Error(got)
 		}
 	}
+	for _, line := range []string{"settings set queue.x=1 -o csv --columns nothing", "settings rollback 16 --columns nothing"} {
+		if got := cgq(t, base, nil, strings.Fields(line)...); got.status != exitUsage || len(d.returned) > 1 {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
 	got := cgq(t, base, func(a *app) { a.in = strings.NewReader("[[rule]]\n") }, "rules", "set", "-", "-m", "why")
 	if sent := d.replaced; got.status != exitDone || len(sent) != 1 || sent[0] != (control.SettingsText{Name: "rules.toml", Text: "[[rule]]\n", Version: "v2", Why: "why"}) {
 		t.Errorf("%+v, sent %+v", got, sent)
