@@ -44,7 +44,7 @@ func (s *Settings) Validate() error {
 func (s *Settings) Document() (string, error) { return document, nil }
 
 const document = `# Settings of cgqd: access. Who may use cgq, besides root and the user that cgqd runs as.
-# "cgqd check" says what is wrong here; SIGHUP makes a running cgqd read it again; "cgq whoami" shows the result.
+# "cgqd check" says what is wrong here; a running cgqd notices that it is edited; "cgq whoami" shows the result.
 #
 # Rights: monitor  see the Queue, the logs, statistics        reject    reject and drop mail, the trash
 #         release  release queues and messages, holds         settings  change settings, Rules, Accounts, routes

@@ -22,11 +22,11 @@ import (
 // is added here by hand.
 var matrix = map[control.Right][]string{
 	control.Anyone: {"ping", "whoami"},
-	control.Monitor: {"queue/list", "queue/show", "queue/shape", "queue/explain", "message/list", "message/show", "message/trace", "hold/list", "trash/list",
+	control.Monitor: {"queue/list", "queue/show", "queue/shape", "queue/explain", "message/list", "message/show", "message/trace",
 		"log/tail", "log/emails", "log/audit", "log/levels", "route", "stat", "stat/listeners", "check"},
-	control.Release: {"queue/release", "message/release", "hold/add", "hold/remove"},
-	control.Reject:  {"queue/reject", "message/reject", "trash/restore", "trash/purge"},
-	control.View:    {"queue/backup", "message/content"},
+	control.Release: {"queue/release", "message/release", "hold/add", "hold/list", "hold/remove"},
+	control.Reject:  {"queue/reject", "message/reject", "trash/list", "trash/restore", "trash/purge"},
+	control.View:    {"queue/backup", "message/content", "message/export"},
 	control.Settings: {"message/reroute", "rules/list", "rules/show", "rules/test", "rules/import", "log/level", "account/create", "account/list", "account/delete",
 		"settings/list", "settings/set", "settings/file", "settings/replace", "settings/history", "settings/diff", "settings/rollback"},
 	control.Submit: {},

@@ -65,6 +65,7 @@ func (s *Server) Mux(log *slog.Logger) *control.Mux {
 	control.HandleRows(m, control.MessageList, s.messageList)
 	control.Handle(m, control.MessageShow, s.messageShow)
 	control.HandleDownload(m, control.MessageContent, s.messageContent)
+	control.HandleRows(m, control.MessageExport, s.messageExport)
 	control.HandleRows(m, control.MessageTrace, s.messageTrace)
 	control.Handle(m, control.MessageRelease, s.messageRelease)
 	control.Handle(m, control.MessageReroute, s.messageReroute)

@@ -120,14 +120,9 @@ func (s *Server) queueShow(_ context.Context, _ control.Actor, in control.QueueN
 // messageList yields a row for each host queue that a message is in.
 func (s *Server) messageList(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.MessageRow, error] {
 	return func(yield func(control.MessageRow, error) bool) {
-		sel, err := compile(in)
-		if err != nil {
-			yield(control.MessageRow{}, err)
-			return
-		}
-		for m, err := range s.Kernel.Messages(sel) {
+		for m, err := range s.messages(in) {
 			if err != nil {
-				yield(control.MessageRow{}, refused(err))
+				yield(control.MessageRow{}, err)
 				return
 			}
 			for _, row := range rows(m) {
@@ -136,8 +131,39 @@ func (s *Server) messageList(_ context.Context, _ control.Actor, in control.Sele
 				}
 			}
 		}
+	}
+}
+
+// messageExport yields the ids of messages, for who may read them and not list them.
+func (s *Server) messageExport(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.MessageID, error] {
+	return func(yield func(control.MessageID, error) bool) {
+		for m, err := range s.messages(in) {
+			if !yield(control.MessageID{ID: m.ID}, err) {
+				return
+			}
+		}
+	}
+}
+
+// messages yields those that are selected. An error is the last.
+func (s *Server) messages(in control.Selection) iter.Seq2[queue.MessageView, error] {
+	return func(yield func(queue.MessageView, error) bool) {
+		sel, err := compile(in)
+		if err != nil {
+			yield(queue.MessageView{}, err)
+			return
+		}
+		for m, err := range s.Kernel.Messages(sel) {
+			if err != nil {
+				yield(queue.MessageView{}, refused(err))
+				return
+			}
+			if !yield(m, nil) {
+				return
+			}
+		}
 		if err := s.incomplete(); err != nil {
-			yield(control.MessageRow{}, err)
+			yield(queue.MessageView{}, err)
 		}
 	}
 }

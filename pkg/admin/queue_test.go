@@ -368,6 +368,13 @@ func TestMessageList(t *testing.T) {
 		if got := ids(all(t, control.MessageList.Do(t.Context(), h.client, tt.sel))); !slices.Equal(got, tt.want) {
 			t.Errorf("list of %+v: %v, want %v", tt.sel, got, tt.want)
 		}
+		var once []mail.ID
+		for _, m := range all(t, control.MessageExport.Do(t.Context(), h.client, tt.sel)) {
+			once = append(once, m.ID)
+		}
+		if want := slices.Compact(slices.Clone(tt.want)); !slices.Equal(once, want) {
+			t.Errorf("export of %+v: %v, want %v", tt.sel, once, want)
+		}
 	}
 }
 

@@ -152,17 +152,17 @@ func (s *Server) settingsSet(ctx context.Context, who control.Actor, in control.
 		var wrong settings.Problems
 		for i := range edits {
 			next, err := edits[i].apply(files, in.Version)
-			if problems, ok := errors.AsType[settings.Problems](err); ok {
-				wrong = append(wrong, problems...)
-				continue
-			}
-			if err != nil {
+			problems, ok := errors.AsType[settings.Problems](err)
+			if err != nil && !ok {
 				return files, err
 			}
-			files = next
+			wrong, files = append(wrong, problems...), next
 		}
 		if len(wrong) > 0 {
-			return files, control.Errorf(control.KindInvalid, "nothing was changed", "%v", wrong)
+			return files, control.Errorf(control.KindInvalid, "nothing was changed", "%s", wrong.Show(func(file string) string {
+				text, _ := files.Text(path.Base(file))
+				return text
+			}))
 		}
 		return files, nil
 	}}
@@ -213,7 +213,8 @@ func (s *Server) edits(in control.SettingsOrder) (all []sectionEdits, err error)
 	return all, nil
 }
 
-// apply edits the file of the section, if it has the version still; empty: any.
+// apply edits the file of the section, if it has the version still; empty: any. Beside
+// [settings.Problems] are the files that they are shown in.
 func (e sectionEdits) apply(files settings.Files, version string) (settings.Files, error) {
 	name := e.section.Name + ".toml"
 	text, there := files.Text(name)
@@ -221,13 +222,15 @@ func (e sectionEdits) apply(files settings.Files, version string) (settings.File
 		return files, err
 	}
 	next, err := e.section.Edit([]byte(text), e.edits...)
-	if err != nil {
-		return files, err
+	if problems, ok := errors.AsType[settings.Problems](err); ok {
+		for i := range problems {
+			problems[i].File = path.Join("Settings", problems[i].File)
+		}
 	}
 	if string(next) == text {
-		return files, nil
+		return files, err
 	}
-	return files.With(name, string(next)), nil
+	return files.With(name, string(next)), err
 }
 
 func hasVersion(name, text string, there bool, version string) error {

@@ -187,7 +187,7 @@ func TestSettingsSet(t *testing.T) {
 		{control.SettingsOrder{Set: to("bx.size=1")}, control.KindNoSuchKey, "did you mean box.size?"},
 		{control.SettingsOrder{Set: to("box.size=1", "box.sise=1")}, control.KindNoSuchKey, "box.sise: unknown key; did you mean size?"},
 		{control.SettingsOrder{Unset: []string{"box.sise"}}, control.KindNoSuchKey, "box.sise"},
-		{control.SettingsOrder{Set: to("box.size=x", "box.words=a", "box.lock[9].name=y")}, control.KindInvalid, "box.toml: size: \"x\" is not a whole number\nbox.toml: lock[9].name: there is no lock[9]"},
+		{control.SettingsOrder{Set: to("box.size=x", "box.words=a", "box.lock[9].name=y")}, control.KindInvalid, "Settings/box.toml:2: size: \"x\" is not a whole number\n    size = \"x\" # big\n           ^\nSettings/box.toml: lock[9].name: there is no lock[9]"},
 		{control.SettingsOrder{Set: to("box.words=a", "box.size=10")}, control.KindInvalid, "S/box.toml:2: size: 10 is not in 1 to 9"},
 		{control.SettingsOrder{Set: to("box.size=1"), Version: "0123"}, control.KindConflict, "changed by somebody else"},
 		{control.SettingsOrder{Set: to("box.size=1"), Why: strings.Repeat("x", 1000)}, control.KindBadRequest, "be brief"},

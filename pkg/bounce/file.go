@@ -239,7 +239,7 @@ func names() string {
 func (f *File) Document() (string, error) { return document, nil }
 
 const document = `# Bounce classes of cgqd: own rules, which come before the built-in ones. "cgqd check" says
-# what is wrong here; SIGHUP makes a running cgqd read it again. docs/operating.md lists the
+# what is wrong here; a running cgqd notices that it is edited. docs/operating.md lists the
 # classes. The first rule that fits counts. Of its keys all must hold, and of a list one:
 #
 #   class    the class of what fits

@@ -41,11 +41,14 @@ func newAccountCreate(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := hasColumns[control.Account](a); err != nil {
+				return err
+			}
 			made, err := control.AccountCreate.Do(cmd.Context(), a.client(), control.Account{Address: addr})
 			if err != nil {
 				return err
 			}
-			if printed, err := a.printOne(made); printed {
+			if printed, err := printThing(a, made, made.Address); printed {
 				return err
 			}
 			_, err = fmt.Fprintln(a.out, "created", safe(made.Address))

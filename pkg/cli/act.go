@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,11 +42,14 @@ func (d deed) count(n string, messages int) string {
 
 // do runs an acting request and prints what was done.
 func (a *app) do(ctx context.Context, o acting, d deed, call func(dryRun bool) (control.Outcome, error)) error {
+	if err := hasColumns[control.Outcome](a); err != nil {
+		return err
+	}
 	out, err := a.act(ctx, o, d, call)
 	if err != nil {
 		return err
 	}
-	printed, err := a.printOne(out)
+	printed, err := printThing(a, out, actName(out))
 	if !printed {
 		_, err = io.WriteString(a.out, d.report(out, o.dryRun))
 	}
@@ -53,6 +57,14 @@ func (a *app) do(ctx context.Context, o acting, d deed, call func(dryRun bool) (
 		return err
 	}
 	return a.verdict(d, out)
+}
+
+// actName is the number of an act, by which the trash has it; empty: nothing was done.
+func actName(out control.Outcome) string {
+	if out.Act == 0 {
+		return ""
+	}
+	return strconv.FormatUint(out.Act, 10)
 }
 
 // act runs an acting request: when it is about more than one message, somebody has to

@@ -264,3 +264,28 @@ func TestCompletionOfActs(t *testing.T) {
 		}
 	}
 }
+
+// An answer that is no list has a row in CSV, the fields that were asked for, and a name
+// that other commands take.
+func TestAnswersHaveAllForms(t *testing.T) {
+	d := full()
+	d.outcome = control.Outcome{Matched: 2, Changed: 1, Skipped: 1, Messages: 1, Act: 17, Trash: true,
+		Skips: []control.Skip{{ID: 4711, Recipient: "x@example.com", Reason: "being processed"}}}
+	base := d.serve(t)
+	for _, tt := range []struct{ line, want string }{
+		{"message drop 4711 -o name", "17\n"},
+		{"message drop 4711 -o csv --columns matched,changed,skipped,act", "matched,changed,skipped,act\n2,1,1,17\n"},
+		{"message drop 4711 -o json --columns act,skipped", `{"act":17,"skipped":1}` + "\n"},
+		{"message drop 4711 -o csv --no-headers --columns skips", `"[{""id"":4711,""recipient"":""x@example.com"",""reason"":""being processed""}]"` + "\n"},
+	} {
+		if got := cgq(t, base, nil, strings.Fields(tt.line)...); got.out != tt.want || got.status != exitPartly {
+			t.Errorf("%s: %+v, want %q", tt.line, got, tt.want)
+		}
+	}
+	acts := len(d.acts)
+	for _, line := range []string{"message drop 4711 -o csv --columns matchd", "queue release SMTP example.com --wait --columns matchd"} {
+		if got := cgq(t, base, nil, strings.Fields(line)...); got.status != exitUsage || len(d.acts) != acts {
+			t.Errorf("%s: %+v, %d acts", line, got, len(d.acts)-acts)
+		}
+	}
+}

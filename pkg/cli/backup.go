@@ -18,8 +18,11 @@ import (
 
 // A backedUp is the answer of cgq queue backup.
 type backedUp struct {
-	File string `json:"file"`
-	control.Backup
+	File     string `json:"file"`
+	Messages int    `json:"messages"`
+	Left     int    `json:"left,omitzero"`
+	Damaged  int    `json:"damaged,omitzero"`
+	Bytes    int64  `json:"bytes"`
 }
 
 func newQueueBackup(a *app) *cobra.Command {
@@ -77,7 +80,7 @@ func (a *app) backup(ctx context.Context, name string, force bool) error {
 	if err := syncDir(filepath.Dir(name)); err != nil {
 		return err
 	}
-	if printed, err := a.printOne(backedUp{name, b}); printed {
+	if printed, err := printThing(a, backedUp{name, b.Messages, b.Left, b.Damaged, b.Bytes}, name); printed {
 		return errors.Join(err, leftOut(b))
 	}
 	_, err = io.WriteString(a.out, told(b, name))

@@ -50,6 +50,10 @@ func TestBackup(t *testing.T) {
 	if b, err := os.ReadFile(name); string(b) != "another" || err != nil {
 		t.Errorf("forced: %q, %v", b, err)
 	}
+	got = cgq(t, base, nil, "queue", "backup", name, "--force", "-o", "csv")
+	if want := "file,messages,left,damaged,bytes\n" + name + ",412,3,2,240000\n"; got.out != want || got.status != exitPartly {
+		t.Errorf("csv: %+v, want %q", got, want)
+	}
 	got = cgq(t, base, nil, "queue", "backup", name, "--force", "-o", "json")
 	if want := `{"file":"` + name + `","messages":412,"left":3,"damaged":2,"bytes":240000}` + "\n"; got.out != want {
 		t.Errorf("json: %+v, want %q", got, want)

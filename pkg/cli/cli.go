@@ -156,7 +156,29 @@ func newRoot(a *app) *cobra.Command {
 	a.converted(root)
 	a.watchable(root) // around the other: each turn is converted for itself
 	completesRest(root)
+	exemplified(root)
 	return root
+}
+
+// exemplified gives the commands that only have others below them an example of each.
+func exemplified(root *cobra.Command) {
+	for _, group := range root.Commands() {
+		if group.Example != "" || !group.HasSubCommands() {
+			continue
+		}
+		var lines []string
+		for _, cmd := range group.Commands() {
+			line, _, _ := strings.Cut(cmd.Example, "\n")
+			lines = append(lines, line)
+		}
+		group.Example = strings.Join(lines, "\n")
+	}
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			cmd.Example = "  cgq help queue release"
+		}
+	}
 }
 
 // newGroup returns a command that only has others below it.

@@ -450,15 +450,26 @@ func TestRoff(t *testing.T) {
 	}
 }
 
+// What lists something can be watched.
+func TestEveryListCanBeWatched(t *testing.T) {
+	for _, group := range newRoot(&app{}).Commands() {
+		for _, cmd := range group.Commands() {
+			if list := cmd.Name() == "list" || cmd.Name() == "history"; list && cmd.Flags().Lookup("watch") == nil {
+				t.Errorf("%s has no --watch", cmd.CommandPath())
+			}
+		}
+	}
+}
+
 // Every command can be understood from its help.
 func TestEveryCommandExplainsItself(t *testing.T) {
 	root := newRoot(&app{})
 	for _, group := range append(root.Commands(), root) {
 		for _, cmd := range append(group.Commands(), group) {
-			if cmd.Hidden || cmd.Name() == "help" {
+			if cmd.Hidden {
 				continue
 			}
-			if cmd.Short == "" || cmd.Long == "" || !cmd.HasSubCommands() && cmd.Example == "" {
+			if cmd.Short == "" || cmd.Long == "" || cmd.Example == "" {
 				t.Errorf("%s lacks Short, Long or Example", cmd.CommandPath())
 			}
 		}

@@ -132,17 +132,15 @@ func (d *daemon) mux() *control.Mux {
 		})
 	control.HandleRows(m, control.MessageList,
 		func(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.MessageRow, error] {
-			d.selected(in)
-			if d.list != nil {
-				return stream(d.list(in), d.err)
+			return stream(d.listed(in), d.err)
+		})
+	control.HandleRows(m, control.MessageExport,
+		func(_ context.Context, _ control.Actor, in control.Selection) iter.Seq2[control.MessageID, error] {
+			var ids []control.MessageID
+			for _, row := range d.listed(in) {
+				ids = append(ids, control.MessageID{ID: row.ID})
 			}
-			var rows []control.MessageRow
-			for _, row := range d.messages {
-				if len(in.IDs) == 0 || slices.Contains(in.IDs, row.ID) {
-					rows = append(rows, row)
-				}
-			}
-			return stream(rows, d.err)
+			return stream(slices.Compact(ids), d.err)
 		})
 	control.Handle(m, control.QueueShow,
 		func(_ context.Context, _ control.Actor, in control.QueueName) (control.QueueHead, error) {
@@ -170,6 +168,20 @@ func (d *daemon) mux() *control.Mux {
 	d.handleSettings(m)
 	d.handleLogs(m)
 	return m
+}
+
+// listed are the messages of a selection.
+func (d *daemon) listed(in control.Selection) (rows []control.MessageRow) {
+	d.selected(in)
+	if d.list != nil {
+		return d.list(in)
+	}
+	for _, row := range d.messages {
+		if len(in.IDs) == 0 || slices.Contains(in.IDs, row.ID) {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 func (d *daemon) handleRest(m *control.Mux) {

@@ -51,6 +51,9 @@ func newMessageExport(a *app) *cobra.Command {
 			if dir == "" {
 				return usagef(cmd, "--dir is empty")
 			}
+			if err := hasColumns[exported](a); err != nil {
+				return err
+			}
 			ids, err := a.messages(cmd, &s, sel)
 			if err != nil {
 				return err
@@ -82,13 +85,11 @@ func (a *app) messages(cmd *cobra.Command, s *selection, sel control.Selection) 
 		return slices.Compact(slices.Sorted(slices.Values(sel.IDs))), nil
 	}
 	var ids []mail.ID
-	for row, err := range rowsOf(a, cmd, s, control.MessageList, sel) {
+	for row, err := range rowsOf(a, cmd, s, control.MessageExport, sel) {
 		if err != nil {
 			return nil, err
 		}
-		if len(ids) == 0 || ids[len(ids)-1] != row.ID { // they are sorted
-			ids = append(ids, row.ID)
-		}
+		ids = append(ids, row.ID)
 	}
 	return ids, nil
 }
@@ -148,7 +149,7 @@ func exportOne(ctx context.Context, client *control.Client, id mail.ID, name str
 
 // printExported prints what was exported. The error is the exit status.
 func (a *app) printExported(out exported) error {
-	printed, err := a.printOne(out)
+	printed, err := printThing(a, out, out.Dir)
 	if !printed {
 		text := fmt.Sprintf("exported %d of %s, %s in %s", out.Exported, plural(out.Matched, "message"), size(out.Bytes),
 			safe(out.Dir))

@@ -58,6 +58,12 @@ func pick(fields []field, wanted []string) ([]field, error) {
 	return picked, nil
 }
 
+// hasColumns refuses columns that a type has not, before anything is done.
+func hasColumns[T any](a *app) error {
+	_, err := pick(fieldsOf(reflect.TypeFor[T]()), a.columns)
+	return err
+}
+
 // encode is v as one line of JSON without its line end, harmless on a terminal.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
@@ -114,16 +120,21 @@ func plain(f field, row reflect.Value) string {
 	switch v := v.Interface().(type) {
 	case time.Time:
 		return v.Format(time.RFC3339Nano)
-	case [][]string, []string, []control.ConditionTest, []control.ChangedValue:
-		b, err := encode(v)
-		if err != nil {
-			return safe(fmt.Sprint(v))
-		}
-		return string(b)
 	case control.Seconds:
 		b, _ := v.MarshalJSON() // digits; never an error
 		return string(b)
 	default:
-		return safe(fmt.Sprint(v))
+		return plainValue(v)
 	}
+}
+
+// plainValue is a value of no kind of its own: what has parts as in JSON.
+func plainValue(v any) string {
+	switch reflect.TypeOf(v).Kind() {
+	case reflect.Slice, reflect.Struct, reflect.Pointer, reflect.Map:
+		if b, err := encode(v); err == nil {
+			return string(b)
+		}
+	}
+	return safe(fmt.Sprint(v))
 }

@@ -61,6 +61,9 @@ func newLogLevel(a *app) *cobra.Command {
 			if err := o.Check(); err != nil {
 				return usagef(cmd, "%v", err)
 			}
+			if err := hasColumns[control.LogLevel](a); err != nil {
+				return err
+			}
 			is, err := control.LogLevelSet.Do(cmd.Context(), a.client(), o)
 			if err != nil {
 				return err
@@ -87,7 +90,7 @@ func (a *app) showLevels(cmd *cobra.Command, args []string) error {
 
 // sayLevel says what has been set.
 func (a *app) sayLevel(is control.LogLevel) error {
-	if printed, err := a.printOne(is); printed {
+	if printed, err := printThing(a, is, is.Tag); printed {
 		return err
 	}
 	till := ", as the settings say"

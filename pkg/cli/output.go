@@ -157,6 +157,25 @@ func writeCSV[Row any](a *app, w io.Writer, rows iter.Seq2[Row, error], fields [
 	return n, errors.Join(err, c.Error())
 }
 
+// printThing prints one thing that has no rows, in the form that was asked for, unless that
+// is one for people, and says whether. Its name may be empty: then it has none.
+func printThing[T any](a *app, v T, name string) (printed bool, err error) {
+	fields, err := pick(fieldsOf(reflect.TypeFor[T]()), a.columns)
+	switch {
+	case err != nil:
+		return true, err
+	case a.human():
+		return false, nil
+	case a.format == formCSV:
+		_, err = writeCSV(a, a.out, slice([]T{v}), fields)
+	case a.format != formName:
+		err = writeLine(a.out, v, rowEncoder[T](a.columns, fields))
+	case name != "":
+		_, err = fmt.Fprintln(a.out, safe(name))
+	}
+	return true, err
+}
+
 // printOne prints one thing as JSON when that was asked for, and says whether.
 func (a *app) printOne(v any) (bool, error) {
 	if a.format != formJSON && a.format != formLines {

@@ -87,7 +87,7 @@ func newQueueRelease(a *app) *cobra.Command {
 			"With --wait it reports what became of each recipient: whether he left the queue and,\n" +
 			"from the log, how (of the first 100 messages), or what keeps him. Status 0 is that all\n" +
 			"have left; 5 that some have; 1 that none has. An interrupt ends the waiting, and not\n" +
-			"the release. It can watch 10,000 messages.",
+			"the release. It can watch 10,000 messages, and needs the right monitor, too.",
 		Example: "  cgq queue release SMTP example.com --wait=5m\n  cgq queue release --all-delayed --yes\n" +
 			"  cgq queue release --error '~greylist|try again' --age '>30m' --dry-run",
 		Args:              usageArgs(cobra.MaximumNArgs(2)),

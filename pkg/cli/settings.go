@@ -225,9 +225,8 @@ func newPanel(a *app, p panel) *cobra.Command {
 				return err
 			}
 			for i, as := range list {
-				key := strings.ReplaceAll(strings.ToLower(as.Key), " ", "_")
-				if list[i].Key = key; !strings.HasPrefix(key, p.table+".") {
-					list[i].Key = p.table + "." + key
+				if list[i].Key = chapterKey(as.Key); !strings.HasPrefix(list[i].Key, p.table+".") {
+					list[i].Key = p.table + "." + list[i].Key
 				}
 			}
 			return a.setSettings(cmd, o, control.SettingsOrder{Set: list})
@@ -236,4 +235,10 @@ func newPanel(a *app, p panel) *cobra.Command {
 	o.flags(set)
 	cmd.AddCommand(show, set)
 	return cmd
+}
+
+// chapterKey is the key of a setting by its name in the chapter: On Failure, Return.
+func chapterKey(name string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return strings.ContainsRune(" ,-", r) })
+	return strings.Join(words, "_")
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,8 +101,15 @@ func TestSettingsCommandsAsk(t *testing.T) {
 			t.Errorf("%s: %+v", line, got)
 		}
 	}
-	if got := cgq(t, base, nil, "enqueuer", "set", "Hop Counter Limit=30"); got.status != exitDone {
-		t.Error(got)
+	for _, args := range [][]string{{"enqueuer", "set", "Hop Counter Limit=30"}, {"dequeuer", "set", "On Failure, Return=always body", "Send Return-Receipts to=nobody"}} {
+		if got := cgq(t, base, nil, args...); got.status != exitDone {
+			t.Error(got)
+		}
+	}
+	for _, line := range []string{"settings set queue.x=1 -o csv --columns nothing", "settings rollback 16 --columns nothing"} {
+		if got := cgq(t, base, nil, strings.Fields(line)...); got.status != exitUsage || len(d.returned) > 1 {
+			t.Errorf("%s: %+v", line, got)
+		}
 	}
 	got := cgq(t, base, func(a *app) { a.in = strings.NewReader("[[rule]]\n") }, "rules", "set", "-", "-m", "why")
 	if sent := d.replaced; got.status != exitDone || len(sent) != 1 || sent[0] != (control.SettingsText{Name: "rules.toml", Text: "[[rule]]\n", Version: "v2", Why: "why"}) {
@@ -112,13 +120,14 @@ func TestSettingsCommandsAsk(t *testing.T) {
 		{Unset: []string{"queue.x", "queue.y"}},
 		{Set: []control.Assignment{{Key: "queue.dequeuer.reporting_delay", Value: "3h"}}},
 		{Set: []control.Assignment{{Key: "queue.enqueuer.hop_counter_limit", Value: "30"}}},
+		{Set: []control.Assignment{{Key: "queue.dequeuer.on_failure_return", Value: "always body"}, {Key: "queue.dequeuer.send_return_receipts_to", Value: "nobody"}}},
 	}
 	if len(d.set) != len(want) {
 		t.Fatalf("asked %+v", d.set)
 	}
 	for i, o := range want {
 		if got := d.set[i]; strings.Join(got.Unset, " ") != strings.Join(o.Unset, " ") || got.Why != o.Why || got.DryRun != o.DryRun ||
-			len(got.Set) != len(o.Set) || len(o.Set) > 0 && got.Set[len(got.Set)-1] != o.Set[len(o.Set)-1] {
+			!slices.Equal(got.Set, o.Set) {
 			t.Errorf("asked %+v, want %+v", got, o)
 		}
 	}

@@ -82,6 +82,9 @@ func newSettingsUnset(a *app) *cobra.Command {
 }
 
 func (a *app) setSettings(cmd *cobra.Command, o changing, order control.SettingsOrder) error {
+	if err := a.hasChangeColumns(); err != nil {
+		return err
+	}
 	order.Why, order.DryRun = o.why, o.dryRun
 	out, err := control.SettingsSet.Do(cmd.Context(), a.client(), order)
 	if err != nil {
@@ -100,6 +103,14 @@ func changesTable() table[control.ChangedValue] {
 		name: func(c control.ChangedValue) string { return c.Key },
 		none: "nothing is different",
 	}
+}
+
+// hasChangeColumns is [hasColumns] of what printChanged prints in rows.
+func (a *app) hasChangeColumns() error {
+	if a.format == formJSON || a.format == formLines {
+		return nil
+	}
+	return hasColumns[control.ChangedValue](a)
 }
 
 // printChanged says what a change came to.
@@ -159,6 +170,9 @@ func newSettingsRollback(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := changeNumber(cmd, args[0])
 			if err != nil {
+				return err
+			}
+			if err := a.hasChangeColumns(); err != nil {
 				return err
 			}
 			out, err := control.SettingsRollback.Do(cmd.Context(), a.client(), control.SettingsReturn{Number: n, Why: o.why, DryRun: o.dryRun})

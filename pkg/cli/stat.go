@@ -92,7 +92,7 @@ func newVersion(a *app) *cobra.Command {
 }
 
 func (a *app) printVersions(v versions) error {
-	if printed, err := a.printOne(v); printed {
+	if printed, err := printThing(a, v, v.Version); printed {
 		return err
 	}
 	daemon := "no answer at " + a.base

@@ -274,6 +274,9 @@ func (w *watch) how(ctx context.Context, id mail.ID, left []*waited) bool {
 func (a *app) releaseAndWait(ctx context.Context, o acting, d deed, sel control.Selection, wait time.Duration,
 	call func(dryRun bool) (control.Outcome, error),
 ) error {
+	if err := hasColumns[waited](a); err != nil {
+		return err
+	}
 	var w *watch
 	out, err := a.act(ctx, o, d, func(dryRun bool) (out control.Outcome, err error) {
 		if !dryRun { // now, and not before somebody has thought about it

@@ -86,6 +86,7 @@ func TestReleaseAndWait(t *testing.T) {
 		{"jsonl", " -o jsonl", []world{{2: {rcpt("z@example.com", control.Suspended, 2, hostile)}}}, exitPartly, ""},
 		{"name", " -o name", []world{{}}, exitDone, ""},
 		{"wide", " -o wide", []world{{}}, exitDone, ""},
+		{"yaml", " -o yaml", []world{{2: {rcpt("z@example.com", control.Suspended, 2, hostile)}}}, exitPartly, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := full()

@@ -16,7 +16,8 @@ import (
 // watched are the commands that list something which changes.
 func watched() []string {
 	return []string{"queue list", "queue show", "queue explain", "queue shape", "message list", "message show",
-		"message trace", "hold list", "trash list", "account list", "rules list", "stat"}
+		"message trace", "hold list", "trash list", "account list", "rules list", "settings list", "settings history",
+		"stat"}
 }
 
 // watchable gives the commands that list something the flag --watch.

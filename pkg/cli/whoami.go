@@ -29,7 +29,7 @@ func newWhoami(a *app) *cobra.Command {
 }
 
 func (a *app) printIdentity(id control.Identity) error {
-	if printed, err := a.printOne(id); printed {
+	if printed, err := printThing(a, id, id.User); printed {
 		return err
 	}
 	lines := []string{

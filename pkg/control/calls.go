@@ -34,6 +34,8 @@ var (
 		"one message with its active recipients"}
 	MessageContent = Download[MessageID, Content]{"message/content", View,
 		"the text of a message: RFC 5322, with LF line ends"}
+	MessageExport = Stream[Selection, MessageID]{"message/export", View,
+		"the ids of the messages that match, sorted; message/content has their texts"}
 	MessageTrace = Stream[MessageID, TraceRow]{"message/trace", Monitor,
 		"the life of a message in the order of time: its facts as long as it is in the Queue, and the lines of the Server Log about it"}
 	MessageRelease = Call[Act, Outcome]{"message/release", Release,
@@ -45,12 +47,12 @@ var (
 
 	HoldAdd = Call[HoldOrder, Outcome]{"hold/add", Release,
 		"keeps what matches from being transferred; counts recipients"}
-	HoldList = Stream[Nothing, HoldRow]{"hold/list", Monitor,
+	HoldList = Stream[Nothing, HoldRow]{"hold/list", Release,
 		"the holds that have a name, then the messages that are held because of damage"}
 	HoldRemove = Call[HoldAct, Outcome]{"hold/remove", Release,
 		"takes a hold away, so that what it holds goes; counts recipients, of a restored backup messages"}
 
-	TrashList = Stream[Nothing, TrashRow]{"trash/list", Monitor,
+	TrashList = Stream[Nothing, TrashRow]{"trash/list", Reject,
 		"what was rejected without a report, an act a row, the latest first"}
 	TrashRestore = Call[TrashAct, Outcome]{"trash/restore", Reject,
 		"puts what an act has put into the trash back into its host queues; counts recipients"}

@@ -69,3 +69,21 @@ func TestWhatOfTheJournalNeedsARestart(t *testing.T) {
 		t.Errorf("later = %q", got)
 	}
 }
+
+// Of each key that waits for the next start its doc says so, and of no other.
+func TestWhatNeedsARestartSaysSo(t *testing.T) {
+	old, now := defaults(), defaults()
+	now.Queue.Journal.AnySystem, now.Queue.Journal.Durable = true, false
+	now.Pipe.Submitted.MaxSize = settings.MiB
+	now.General.User = "root"
+	later := keys(now.later(old))
+	for _, section := range defaults().sections() {
+		for _, k := range section.Keys(section.Value) {
+			key := section.Name + "." + k.Key
+			waits := slices.ContainsFunc(later, func(l string) bool { return key == l || strings.HasPrefix(key, l+".") })
+			if says := strings.Contains(k.Doc, "takes effect at the next start"); says != waits {
+				t.Errorf("%s waits for the next start: %v; its doc says %q", key, waits, k.Doc)
+			}
+		}
+	}
+}

@@ -78,6 +78,9 @@ func (l *Logging) Validate() error {
 		if _, ok := serverlog.ParseLevel(level); !ok {
 			wrong = append(wrong, fmt.Errorf("levels.%s: %q is no level: 0 to 5, or its name", tag, level))
 		}
+		if !slices.Contains(tags(), strings.ToUpper(tag)) {
+			wrong = append(wrong, fmt.Errorf("levels.%s: no component has this tag; there are %s", tag, strings.Join(tags(), ", ")))
+		}
 	}
 	for key, d := range map[string]settings.Duration{"keep": l.Keep, "keep_audit": l.KeepAudit} {
 		if d != 0 && (d < settings.Day || d > 520*settings.Week) {
@@ -89,6 +92,12 @@ func (l *Logging) Validate() error {
 	}
 	j := l.Journal.common()
 	return errors.Join(append(wrong, prefix("syslog", l.Syslog.validate()), prefix("journal", j.validate()))...)
+}
+
+// tags are those of the components that write to the Server Log.
+func tags() []string {
+	return []string{"ADMIN", "DEQUEUER", "ENQUEUER", "EXTFILTER", "LOCAL", "METRICS", "PIPE", "QUEUE", "ROUTER", "SMTP", "SMTPI",
+		"SYSTEM", "TEMPFILE"}
 }
 
 func (s *Syslog) validate() error {

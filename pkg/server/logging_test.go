@@ -50,6 +50,7 @@ func TestLoggingThatCannotBe(t *testing.T) {
 	}{
 		{func(l *Logging) { l.Level = "6" }, "level: "},
 		{func(l *Logging) { l.Levels["SMTP"] = "loud" }, "levels.SMTP: "},
+		{func(l *Logging) { l.Levels["ENQUEUR"] = "5" }, "levels.ENQUEUR: no component has this tag; there are ADMIN, DEQUEUER, ENQUEUER,"},
 		{func(l *Logging) { l.Keep = settings.Duration(time.Hour) }, "keep: "},
 		{func(l *Logging) { l.KeepAudit = 4000 * settings.Day }, "keep_audit: "},
 		{func(l *Logging) { l.KeepSize = 1000 }, "keep_size: "},

@@ -119,6 +119,9 @@ func newCheck(base *string, out io.Writer) *cobra.Command {
 			var problems settings.Problems
 			if errors.As(err, &problems) {
 				fmt.Fprintln(out, shown(err, files))
+				if len(problems) == 1 {
+					return errors.New("1 problem in the settings")
+				}
 				return fmt.Errorf("%d problems in the settings", len(problems))
 			}
 			if err == nil {

@@ -34,7 +34,7 @@ import (
 type General struct {
 	MainDomain string   `toml:"main_domain" doc:"the name of this server: in greetings, Received fields and reports (chapter: main domain)"`
 	Clients    []string `toml:"client_ip_addresses" doc:"networks whose hosts may have mail relayed, as in 192.0.2.0/24; hosts on this machine always may (chapter: Client IP Addresses)"`
-	User       string   `toml:"user" doc:"the user that cgqd becomes when root starts it, as soon as it has its addresses; the base directory must belong to him; empty: it stays who it is"`
+	User       string   `toml:"user" doc:"the user that cgqd becomes when root starts it, as soon as it has its addresses; the base directory must belong to him; empty: it stays who it is; takes effect at the next start"`
 	Resolver   string   `toml:"resolver" doc:"address of the DNS server, host:port; empty: that of the operating system"`
 }
 

@@ -45,8 +45,13 @@ func (s Section) Schema() []Key {
 type catalogue struct {
 	standard reflect.Value
 	schema   bool
+	later    bool // the doc of a table around has nextStart
 	keys     []Key
 }
+
+// nextStart is in the doc of a key, or of the table that it is in, that a running cgqd does
+// not look at again.
+const nextStart = "; takes effect at the next start"
 
 // table lists what is in a table; free: it has no defaults.
 func (c *catalogue) table(key []step, v reflect.Value, free bool) {
@@ -60,7 +65,10 @@ func (c *catalogue) value(key []step, f field, v reflect.Value, free bool) {
 		v = v.Elem()
 	}
 	if isTable(v.Type()) {
+		around := c.later
+		c.later = around || strings.Contains(f.doc, nextStart)
 		c.table(key, v, free)
+		c.later = around
 		return
 	}
 	last := &key[len(key)-1]
@@ -123,6 +131,9 @@ func (c *catalogue) add(key []step, f field, v reflect.Value, free bool) {
 	if m := chapterName.FindStringSubmatch(f.doc); m != nil {
 		k.Chapter = m[1]
 		k.Doc = chapterName.ReplaceAllString(f.doc, "")
+	}
+	if c.later {
+		k.Doc += nextStart
 	}
 	k.Range = rangeText.FindString(k.Doc)
 	if values := f.Tag.Get("values"); values != "" {

@@ -28,21 +28,42 @@ type Edit struct {
 // that is replaced go above it.
 //
 // Whether the section takes the values together is not asked: see [Decode]. The error is
-// [Problems].
+// [Problems], and the text beside it is there to be shown: values that cannot be read stand
+// in it as they were given.
 func (s Section) Edit(text []byte, edits ...Edit) ([]byte, error) {
 	var all Problems
 	for _, e := range edits {
 		next, err := s.edit(text, e)
 		if err != nil {
 			all = append(all, Problem{File: s.Name + suffix, Key: e.Key, Why: strings.TrimPrefix(err.Error(), e.Key+": ")})
-			continue
 		}
-		text = next
+		if next != nil {
+			text = next
+		}
 	}
 	if len(all) > 0 {
-		return nil, all
+		all.locate(text)
+		return text, all
 	}
 	return text, nil
+}
+
+// locate finds the values in a text that the problems are about.
+func (ps Problems) locate(text []byte) {
+	d, err := index(text)
+	if err != nil {
+		return
+	}
+	for i := range ps {
+		key, err := parseKey(ps[i].Key)
+		if err != nil {
+			continue
+		}
+		if e := d.find(key); e != nil {
+			ps[i].Line = 1 + bytes.Count(text[:e.value.from], []byte("\n"))
+			ps[i].Column = e.value.from - bytes.LastIndexByte(text[:e.value.from], '\n')
+		}
+	}
 }
 
 func (s Section) edit(text []byte, e Edit) ([]byte, error) {
@@ -62,15 +83,20 @@ func (s Section) edit(text []byte, e Edit) ([]byte, error) {
 	if e.Unset {
 		next, err = d.unset(key, s.defaultText(key))
 	} else {
-		var value string
-		if value, err = literal(t, e.Value); err == nil {
-			next, err = d.set(key, value, s.siblings(key))
+		value, wrong := literal(t, e.Value)
+		if wrong != nil {
+			next, _ = d.set(key, quote(e.Value), s.siblings(key)) // where it would stand, if it can be told
+			return next, wrong
 		}
+		next, err = d.set(key, value, s.siblings(key))
 	}
 	if err == nil {
 		err = verify(d, next, key)
 	}
-	return next, err
+	if err != nil {
+		return nil, err
+	}
+	return next, nil
 }
 
 // Has says why the section can have no such key; nil: it can.

@@ -96,15 +96,15 @@ func TestEditRefuses(t *testing.T) {
 	}{
 		{demo, "", "domian", "x", "demo.toml: domian: unknown key; did you mean domain?"},
 		{demo, "", "receive.chanels", "5", "demo.toml: receive.chanels: unknown key; did you mean channels?"},
-		{demo, "", "receive", "5", "demo.toml: receive: is a table: set the keys in it"},
+		{demo, "", "receive", "5", "demo.toml:1: receive: is a table: set the keys in it"},
 		{demo, "", "domain.x", "5", "demo.toml: domain.x: unknown key: domain is not a table"},
-		{demo, "", "receive.channels", "many", `demo.toml: receive.channels: "many" is not a whole number`},
-		{demo, "", "receive.timeout", "5", `demo.toml: receive.timeout: "5" is not a length of time such as 90s, 5m, 2h30m, 5d or 1w`},
-		{demo, "", "retry", "5m, soon", `demo.toml: retry: "soon" is not a length of time such as 90s, 5m, 2h30m, 5d or 1w`},
-		{demo, "", "retry", "[\"5m\"] # x", `demo.toml: retry: "[\"5m\"] # x" is more than one value`},
-		{demo, "", "retry", "[\"5m\"]\nx = 1", `demo.toml: retry: "[\"5m\"]\u000Ax = 1" is more than one value`},
-		{demo, "", "receive.on", "maybe", `demo.toml: receive.on: "maybe" is not true or false`},
-		{demo, "", "weight", "0x1p3", `demo.toml: weight: "0x1p3" is not a number`},
+		{demo, "", "receive.channels", "many", `demo.toml:2: receive.channels: "many" is not a whole number`},
+		{demo, "", "receive.timeout", "5", `demo.toml:2: receive.timeout: "5" is not a length of time such as 90s, 5m, 2h30m, 5d or 1w`},
+		{demo, "", "retry", "5m, soon", `demo.toml:1: retry: "soon" is not a length of time such as 90s, 5m, 2h30m, 5d or 1w`},
+		{demo, "", "retry", "[\"5m\"] # x", `demo.toml:1: retry: "[\"5m\"] # x" is more than one value`},
+		{demo, "", "retry", "[\"5m\"]\nx = 1", `demo.toml:1: retry: "[\"5m\"]\u000Ax = 1" is more than one value`},
+		{demo, "", "receive.on", "maybe", `demo.toml:2: receive.on: "maybe" is not true or false`},
+		{demo, "", "weight", "0x1p3", `demo.toml:1: weight: "0x1p3" is not a number`},
 		{demo, "domain = = 1", "domain", "x", "demo.toml: domain: the file cannot be edited: "},
 		{demo, "", "a..b", "x", `demo.toml: a..b: "a..b" is no key: a name is missing`},
 		{rules, "[[rule]]\n", "rule.name", "x", "rules.toml: rule.name: unknown key: say which table, as rule[1]"},
@@ -115,9 +115,40 @@ func TestEditRefuses(t *testing.T) {
 	} {
 		got, err := tt.section.Edit([]byte(tt.text), settings.Edit{Key: tt.key, Value: tt.give})
 		var problems settings.Problems
-		if got != nil || !errors.As(err, &problems) || !strings.HasPrefix(err.Error(), tt.want) {
+		if !errors.As(err, &problems) || !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s = %s: %q\ngot  %v\nwant %s", tt.key, tt.give, got, err, tt.want)
 		}
+	}
+}
+
+// What cannot be read is shown in the line in which it would stand, with a caret below.
+func TestEditShowsWhatCannotBeRead(t *testing.T) {
+	value := defaults()
+	demo := settings.Section{Name: "demo", Value: &value}
+	for _, tt := range []struct {
+		name, text string
+		edits      []settings.Edit
+		want       string
+	}{
+		{"in its line", "domain = \"a\"\n[receive]\n# how many\nchannels = 5 # few\n",
+			[]settings.Edit{{Key: "receive.channels", Value: "many"}},
+			"demo.toml:4: receive.channels: \"many\" is not a whole number\n    channels = \"many\" # few\n               ^"},
+		{"not there yet", "[receive]\n", []settings.Edit{{Key: "receive.on", Value: "perhaps"}},
+			"demo.toml:2: receive.on: \"perhaps\" is not true or false\n    on = \"perhaps\"\n         ^"},
+		{"behind another edit", "[receive]\nchannels = 5\n",
+			[]settings.Edit{{Key: "receive.channels", Value: "many"}, {Key: "domain", Value: "b"}},
+			"demo.toml:3: receive.channels: \"many\" is not a whole number\n    channels = \"many\"\n               ^"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text, err := demo.Edit([]byte(tt.text), tt.edits...)
+			var problems settings.Problems
+			if !errors.As(err, &problems) {
+				t.Fatalf("%v", err)
+			}
+			if got := problems.Show(func(string) string { return string(text) }); got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
 	}
 }
 
