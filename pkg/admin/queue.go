@@ -65,7 +65,8 @@ func (s *Server) queueList(_ context.Context, _ control.Actor, in control.Select
 			}
 			row := control.QueueRow{Module: v.Module, Queue: v.Queue, State: hostState(v), Messages: v.Messages,
 				Recipients: v.Recipients, Bytes: v.Bytes, Oldest: v.Oldest, DelayedTill: v.Until, NextAttempt: v.Next,
-				Attempts: v.Attempts, LastError: v.LastError.String(), Hold: v.Hold}
+				Attempts: v.Attempts, LastError: v.LastError.String(), Hold: v.Hold,
+				MessageAttempts: v.OwnTries, MessageError: v.OwnError.String()}
 			if !yield(row, nil) {
 				return
 			}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,21 +20,24 @@ func newQueue(a *app) *cobra.Command {
 }
 
 // queueTable is the list of host queues.
-func queueTable() table[control.QueueRow] {
+func queueTable(a *app) table[control.QueueRow] {
+	narrow := a.narrow()
 	return table[control.QueueRow]{
 		columns: []column{
 			{field: "module", head: "MODULE", show: showText},
-			{field: "queue", head: "QUEUE", show: showText},
+			{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
 			{field: "state", head: "STATE", show: showText},
 			{field: "messages", head: "MSGS", show: showText, right: true},
-			{field: "recipients", head: "RCPTS", show: showText, right: true},
-			{field: "bytes", head: "SIZE", show: showSize, right: true},
+			{field: "recipients", head: "RCPTS", show: showText, right: true, wide: narrow},
+			{field: "bytes", head: "SIZE", show: showSize, right: true, wide: narrow},
 			{field: "oldest", head: "OLDEST", show: showAge},
 			{field: "next_attempt", head: "NEXT IN", show: showIn},
-			{field: "attempts", head: "ATTEMPTS", show: showText, right: true},
+			{field: "attempts", head: "ATTEMPTS", show: showText, right: true, wide: narrow},
 			{field: "delayed_till", head: "DELAYED TILL", show: showTill, wide: true},
 			{field: "hold", head: "HOLD", show: showText, wide: true},
 			{field: "last_error", head: "LAST ERROR", show: showText, elastic: true},
+			{field: "message_attempts", head: "MESSAGE ATTEMPTS", show: showText, right: true, asked: true},
+			{field: "message_error", head: "MESSAGE ERROR", show: showText, asked: true},
 		},
 		name: func(q control.QueueRow) string { return q.Module + " " + q.Queue },
 		none: "no host queues",
@@ -46,8 +50,11 @@ func newQueueList(a *app) *cobra.Command {
 		Use:   "list [SELECTION]",
 		Short: "One row a host queue",
 		Long: "Lists the host queues that match, all without flags: how much waits in each, since\n" +
-			"when, when it is tried next, and the last error of the queue as a whole. A queue\n" +
-			"matches when a recipient in it does; the numbers are those of the whole queue.",
+			"when, when it is tried next, and the last error: of the queue as a whole, or, where only\n" +
+			"messages in it wait, as for a host that greylists, of the oldest of those; such a queue is\n" +
+			"suspended here, and in JSON ready with a message_error. A queue matches when a recipient\n" +
+			"in it does; the numbers are those of the whole queue. On a terminal of less than 100\n" +
+			"columns some are left out, and long names are cut in the middle: -o wide has all.",
 		Example: "  cgq queue list\n  cgq queue list --module SMTP --state delayed --age '>2h'\n" +
 			"  cgq queue list --jq '.[] | select(.messages > 100) | .queue'\n" +
 			"  cgq queue list --state delayed --watch=5s",
@@ -57,11 +64,26 @@ func newQueueList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printRows(a, queueTable(), rowsOf(a, cmd, &s, control.QueueList, sel), false)
+			rows := rowsOf(a, cmd, &s, control.QueueList, sel)
+			if a.human() {
+				rows = forPeople(rows)
+			}
+			return printRows(a, queueTable(a), rows, false)
 		},
 	}
 	s.flags(a, cmd)
 	return cmd
+}
+
+// forPeople are rows as people want them.
+func forPeople(rows iter.Seq2[control.QueueRow, error]) iter.Seq2[control.QueueRow, error] {
+	return func(yield func(control.QueueRow, error) bool) {
+		for row, err := range rows {
+			if !yield(row.Seen(), err) {
+				return
+			}
+		}
+	}
 }
 
 func newQueueShow(a *app) *cobra.Command {
@@ -91,7 +113,7 @@ func newQueueShow(a *app) *cobra.Command {
 			case a.format == formJSON:
 				return writePage(a, head, "messages", rows)
 			}
-			return printRows(a, queuePage(), rows, false)
+			return printRows(a, queuePage(a), rows, false)
 		},
 	}
 }
