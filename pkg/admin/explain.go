@@ -127,7 +127,7 @@ func reasons(e *kernel.Explanation) []control.Reason {
 		add(control.Reason{Kind: "delayed", Text: "the module has delayed the whole queue: " + e.LastError.String(), Until: e.Until})
 	}
 	if n := e.By[queue.Suspended]; n > 0 {
-		add(control.Reason{Kind: "suspended", Text: "messages or addresses wait for themselves, after errors of their own", Until: e.HostView.Next, Count: n})
+		add(control.Reason{Kind: "suspended", Text: "each message, or address of one, waits for itself, after an error of its own", Until: e.HostView.Next, Count: n})
 	}
 	switch ready := e.By[queue.Ready]; {
 	case ready == 0 || !e.Until.IsZero():

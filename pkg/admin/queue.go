@@ -115,7 +115,7 @@ func (s *Server) queueShow(_ context.Context, _ control.Actor, in control.QueueN
 		return control.QueueHead{}, s.noQueue(in)
 	}
 	return control.QueueHead{Module: v.Module, Queue: v.Queue, Status: hostState(v), DelayedTill: v.Until,
-		LastError: v.LastError.String()}, nil
+		LastError: v.LastError.String(), NextAttempt: v.Next}, nil
 }
 
 // messageList yields a row for each host queue that a message is in.

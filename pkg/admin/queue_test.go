@@ -104,7 +104,8 @@ func same[T any](a, b T) bool {
 func TestQueueShow(t *testing.T) {
 	h, until := filled(t)
 	got, err := control.QueueShow.Do(t.Context(), h.client, control.QueueName{Module: "smtp", Queue: "Delayed.EXAMPLE"})
-	want := control.QueueHead{Module: "SMTP", Queue: "delayed.example", Status: control.Delayed, DelayedTill: until, LastError: "connection refused"}
+	want := control.QueueHead{Module: "SMTP", Queue: "delayed.example", Status: control.Delayed, DelayedTill: until,
+		NextAttempt: until, LastError: "connection refused"}
 	if err != nil || !same(got, want) {
 		t.Errorf("QueueShow = %+v, %v; want %+v", got, err, want)
 	}

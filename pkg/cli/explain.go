@@ -64,7 +64,11 @@ func newQueueExplain(a *app) *cobra.Command {
 			}
 			switch {
 			case a.human():
-				return a.printExplanation(e, schedule)
+				if err := a.printExplanation(e, schedule); err != nil {
+					return err
+				}
+				a.hint(queueHints(e)...)
+				return nil
 			case schedule:
 				return printRows(a, scheduleTable(), slice(a.schedule(e)), false)
 			}
@@ -98,16 +102,8 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 	if !e.Expires.IsZero() {
 		lines = append(lines, [2]string{"Expires", a.till(e.Expires) + ": a failed attempt from then on is its last"})
 	}
-	last := a.ago(e.LastTried)
-	if e.LastHost != "" && last != "" {
-		last += ", with " + e.LastHost
-	}
-	lines = append(lines, [][2]string{
-		{"Attempts", fmt.Sprintf("%d failed in a row", e.Attempts)},
-		{"Last Failed", last},
-		{"Last Error", e.LastError},
-		{"Next Try", a.nextTry(e)},
-	}...)
+	lines = append(lines, a.explainedTries(e)...)
+	lines = append(lines, [2]string{"Next Try", a.nextTry(e)})
 	if err := a.printHead(lines); err != nil {
 		return err
 	}
@@ -121,12 +117,18 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 		b.WriteString("Nothing keeps it: its module works it as soon as it can.\n")
 	}
 	for _, r := range e.Reasons {
-		b.WriteString("  " + safe(a.reason(r)) + "\n")
+		b.WriteString("  " + a.hang(safe(a.reason(e, r)), 4) + "\n")
 	}
 	if len(e.Errors) > 0 {
 		b.WriteString("\nErrors:\n")
 	}
-	b.WriteString(errorLines(e.Errors))
+	b.WriteString(a.errorLines(e.Errors))
+	if lines := advise(e.Errors); len(lines) > 0 {
+		b.WriteString("\nWhat that means:\n")
+		for _, line := range lines {
+			b.WriteString("  " + a.hang(line, 4) + "\n")
+		}
+	}
 	if _, err := io.WriteString(a.out, b.String()); err != nil || !schedule {
 		return err
 	}
@@ -139,7 +141,7 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 }
 
 // errorLines are the errors of a host queue, each with how many have it and its class.
-func errorLines(rows []control.ErrorRow) string {
+func (a *app) errorLines(rows []control.ErrorRow) string {
 	widest := 0
 	for _, r := range rows {
 		widest = max(widest, len(safe(r.Class)))
@@ -150,9 +152,30 @@ func errorLines(rows []control.ErrorRow) string {
 		if widest > 0 { // an old cgqd has none
 			fmt.Fprintf(&b, "%-*s  ", widest, safe(r.Class))
 		}
-		b.WriteString(safe(r.Text) + "\n")
+		behind := 10
+		if widest > 0 {
+			behind += widest + 2
+		}
+		b.WriteString(a.hang(safe(r.Text), behind) + "\n")
 	}
 	return b.String()
+}
+
+// explainedTries is what has failed for the queue as a whole. Where only messages did, there
+// is nothing of it to tell: their errors stand below.
+func (a *app) explainedTries(e control.Explanation) [][2]string {
+	if e.Attempts == 0 && e.LastError == "" && e.Suspended > 0 {
+		return [][2]string{{"Attempts", "none failed for the queue as a whole, but for messages in it"}}
+	}
+	last := a.ago(e.LastTried)
+	if e.LastHost != "" && last != "" {
+		last += ", with " + e.LastHost
+	}
+	return [][2]string{
+		{"Attempts", fmt.Sprintf("%d failed in a row", e.Attempts)},
+		{"Last Failed", last},
+		{"Last Error", e.LastError},
+	}
 }
 
 // nextTry is when a host queue is tried next; nothing: nobody knows.
@@ -170,6 +193,9 @@ func (a *app) nextTry(e control.Explanation) string {
 
 func (a *app) explainedState(e control.Explanation) string {
 	text := title(string(e.State))
+	if e.State == control.Ready && e.Ready == 0 && e.Suspended > 0 {
+		text = title(string(control.Suspended)) // every message waits for itself
+	}
 	if e.Workers > 0 {
 		text += ", with " + plural(e.Workers, "channel")
 	}
@@ -194,9 +220,12 @@ func (a *app) explainedParts(e control.Explanation) string {
 	return text
 }
 
-// reason is one reason in words.
-func (a *app) reason(r control.Reason) string {
+// reason is one reason in words. The last error of the queue stands above already.
+func (a *app) reason(e control.Explanation, r control.Reason) string {
 	text := r.Kind + ": " + r.Text
+	if r.Kind == "delayed" && e.LastError != "" {
+		text = strings.TrimSuffix(text, ": "+e.LastError)
+	}
 	if r.Count > 0 {
 		text += "; " + plural(r.Count, "recipient")
 	}

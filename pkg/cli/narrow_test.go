@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"cgq/pkg/bounce"
 	"cgq/pkg/cli/screen"
 	"cgq/pkg/control"
 )
@@ -51,5 +52,51 @@ func TestListsFitNarrowTerminals(t *testing.T) {
 	got := cgq(t, base, func(a *app) { a.width = 80 }, "queue", "list")
 	if want := "a-really-…ny.example"; !strings.Contains(got.out, want) || !strings.Contains(got.out, "450 4.7.1 gre") {
 		t.Errorf("no %q, or no error, in\n%s", want, got.out)
+	}
+}
+
+// The page says in words what the error means, and on a terminal what to type next.
+func TestExplanationsSayWhatToDo(t *testing.T) {
+	base := full().serve(t)
+	got := cgq(t, base, func(a *app) { a.width, a.bars = 80, true }, "queue", "explain", "SMTP", "example.com")
+	for _, want := range []string{"greylisted: the host takes it at one of the next attempts", "full: only its owner"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("no %q in\n%s", want, got.out)
+		}
+	}
+	for _, want := range []string{"cgq hold list", "cgq queue release SMTP example.com --wait", "cgq queue reject SMTP example.com --text WHY"} {
+		if !strings.Contains(got.errOut, want) {
+			t.Errorf("no %q in\n%s", want, got.errOut)
+		}
+	}
+	for line := range strings.Lines(got.out + got.errOut) {
+		if screen.Width(strings.TrimRight(line, "\n")) > 80 {
+			t.Errorf("longer than the terminal: %s", line)
+		}
+	}
+	if got := cgq(t, base, nil, "queue", "explain", "SMTP", "example.com"); got.errOut != "" {
+		t.Errorf("without a terminal: %q", got.errOut)
+	}
+}
+
+// There is advice for every class that says anything, and for no other.
+func TestEveryClassOfErrorsHasAdvice(t *testing.T) {
+	for _, c := range bounce.Classes() {
+		if advised := advice[string(c)] != ""; advised == (c == bounce.Expired || c == bounce.Other) {
+			t.Errorf("class %s: advised %v", c, advised)
+		}
+	}
+	if want := len(bounce.Classes()) - 2; len(advice) != want {
+		t.Errorf("advice for %d classes, want %d", len(advice), want)
+	}
+}
+
+// What is shown to be copied means the same to a shell, whatever a stranger has called it.
+func TestHintsAreQuotedForTheShell(t *testing.T) {
+	for in, want := range map[string]string{"example.com": "example.com", "bücher.example": "bücher.example", "$(reboot)": "'$(reboot)'",
+		"a b@x": "'a b@x'", "it's": `'it'\''s'`, "": "''", "\x1b": `'\x1b'`} {
+		if got := word(in); got != want {
+			t.Errorf("word(%q) = %s, want %s", in, got, want)
+		}
 	}
 }

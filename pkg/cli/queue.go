@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"iter"
 	"strings"
 
@@ -121,9 +120,11 @@ func newQueueShow(a *app) *cobra.Command {
 // printQueueHead prints what the chapter has above the table of a host queue.
 func (a *app) printQueueHead(q control.QueueHead) error {
 	status := title(string(q.Status))
-	if q.Status == control.Delayed && !q.DelayedTill.IsZero() {
-		status = fmt.Sprintf("Delayed till %s, in %s", clock(q.DelayedTill, a.now().Location()),
-			duration(q.DelayedTill.Sub(a.now())))
+	switch {
+	case q.Status == control.Delayed && !q.DelayedTill.IsZero():
+		status = "Delayed till " + a.till(q.DelayedTill)
+	case q.Status == control.Ready && !q.NextAttempt.IsZero():
+		status = "Suspended till " + a.till(q.NextAttempt) + ": each message waits for itself"
 	}
 	return a.printHead([][2]string{
 		{"Module", q.Module}, {"Queue", q.Queue}, {"Status", status}, {"Last Error", q.LastError},

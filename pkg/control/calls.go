@@ -265,7 +265,8 @@ type QueueHead struct {
 	Queue       string    `json:"queue"`
 	Status      State     `json:"status"`
 	DelayedTill time.Time `json:"delayed_till,omitzero"`
-	LastError   string    `json:"last_error"` // queue-wide; hostile
+	LastError   string    `json:"last_error"`            // queue-wide; hostile
+	NextAttempt time.Time `json:"next_attempt,omitzero"` // the next that is due by itself
 }
 
 // A MessageRow is one message in one host queue.
