@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/idna"
+
 	"cgq/pkg/control"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
@@ -163,7 +165,21 @@ func (s *Server) noMessage(id mail.ID) error {
 }
 
 func key(in control.QueueName) queue.Key {
-	return queue.Key{Module: strings.ToUpper(in.Module), Queue: strings.ToLower(in.Queue)}
+	k := queue.Key{Module: strings.ToUpper(in.Module), Queue: strings.ToLower(in.Queue)}
+	if ascii := inASCII(k.Queue); k.Module == "SMTP" && ascii != "" {
+		k.Queue = ascii
+	}
+	return k
+}
+
+// inASCII is a domain as the DNS has it, and so the queue of its mail; empty: it is so
+// already, or cannot be.
+func inASCII(domain string) string {
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil || ascii == domain {
+		return ""
+	}
+	return ascii
 }
 
 func (s *Server) noQueue(in control.QueueName) error {

@@ -22,6 +22,11 @@ func compile(c control.Selection) (*selection.Selection, error) {
 	t := selection.Terms{All: c.All, IDs: c.IDs, Module: c.Module, Queue: c.Queue, Sender: c.Sender, Recipient: c.Rcpt,
 		SenderDomain: c.SenderDomain, RecipientDomain: c.RcptDomain, Auth: c.Auth, Source: c.Source, Error: c.Error,
 		Subject: c.Subject, Age: c.Age, Size: c.Size, Where: c.Where, Limit: c.Limit}
+	for _, name := range c.Queue { // as people write it, or as the DNS has it
+		if ascii := inASCII(strings.ToLower(name)); ascii != "" && !strings.ContainsAny(name, "~*") {
+			t.Queue = append(slices.Clip(t.Queue), ascii)
+		}
+	}
 	for _, st := range c.State {
 		t.State = append(t.State, string(st))
 	}

@@ -29,7 +29,7 @@ func TestUsageErrorsOfActs(t *testing.T) {
 		{"waiting for nothing", "queue release SMTP a --wait=0s", nil, exitUsage, "90s"},
 		{"two expressions", "message list --where a --where b", nil, exitUsage, "&&"},
 		{"no such shape", "queue shape --by age", nil, exitUsage, "domain, sender, error"},
-		{"half a queue to explain", "queue explain SMTP", nil, exitUsage, "MODULE QUEUE"},
+		{"half a queue to explain", "queue explain SMTP", nil, exitUsage, "a module and a name"},
 		{"columns of a page", "queue explain SMTP example.com --columns kind", nil, exitUsage, "-o csv"},
 		{"headers and raw", "message content 4711 --headers --raw", nil, exitUsage, "not both"},
 		{"a form of content", "message content 4711 -o json", nil, exitUsage, "no form but its own"},

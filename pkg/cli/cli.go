@@ -126,7 +126,7 @@ func newRoot(a *app) *cobra.Command {
 	root.Example = "  cgq queue list\n  cgq queue show SMTP example.com\n  cgq log tail -f"
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if !slices.Contains(formats(), a.format) {
 			return usagef(cmd, "no output form %q; there are %s", a.format, strings.Join(formats(), ", "))
@@ -166,8 +166,8 @@ func newGroup(name, short, long string) *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), cmd.UsageString())
 				return usagef(cmd, "a command is missing")
 			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return usagef(cmd, "no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+			if near := commandLike(cmd, args[0]); near != "" {
+				return usagef(cmd, "no command %q; did you mean %s?", args[0], near)
 			}
 			return usagef(cmd, "no command %q", args[0])
 		}}

@@ -57,7 +57,7 @@ func TestUsageErrors(t *testing.T) {
 		{"no such column in a page", "queue show SMTP example.com -o json --columns size", nil, exitUsage, "bytes"},
 		{"columns of the log", "log tail --columns line", nil, exitUsage, "jsonl"},
 		{"no such state", "queue list --state late", nil, exitUsage, "delayed"},
-		{"half a queue", "queue show SMTP", nil, exitUsage, "queue show MODULE QUEUE"},
+		{"half a queue", "queue show SMTP", nil, exitUsage, "a module and a name"},
 		{"half a queue to release", "queue release SMTP", nil, exitUsage, "SMTP example.com"},
 		{"nothing to release", "queue release", nil, exitUsage, "--all-delayed"},
 		{"one queue and all", "queue release SMTP a --all-delayed", nil, exitUsage, "or use flags"},

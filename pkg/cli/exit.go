@@ -45,7 +45,7 @@ func usagef(cmd *cobra.Command, format string, args ...any) error {
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usagef(cmd, "%v: %s", err, cmd.UseLine())
+			return usagef(cmd, "%s", argsError(cmd, args))
 		}
 		return nil
 	}

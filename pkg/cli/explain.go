@@ -36,7 +36,7 @@ func reasonTable() table[control.Reason] {
 func newQueueExplain(a *app) *cobra.Command {
 	var schedule bool
 	cmd := &cobra.Command{
-		Use:   "explain MODULE QUEUE",
+		Use:   "explain [MODULE] QUEUE",
 		Short: "Why a host queue waits, and what happens next",
 		Long: "Shows what a host queue does and since when, every reason why it or a part of it waits,\n" +
 			"its last attempt and the next one, how many recipients have which error, and from when\n" +
@@ -45,11 +45,15 @@ func newQueueExplain(a *app) *cobra.Command {
 			"With -o json or jsonl one object, which always has the schedule; with csv and name the\n" +
 			"reasons alone, or with --schedule the attempts.",
 		Example:           "  cgq queue explain SMTP example.com\n  cgq queue explain SMTP example.com --schedule",
-		Args:              usageArgs(cobra.ExactArgs(2)),
+		Args:              usageArgs(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: a.completeQueueName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.human() && len(a.columns) > 0 {
 				return usagef(cmd, "--columns needs -o csv here")
+			}
+			args, err := a.hostQueue(cmd, args)
+			if err != nil {
+				return err
 			}
 			e, err := control.QueueExplain.Do(cmd.Context(), a.client(),
 				control.QueueName{Module: strings.ToUpper(args[0]), Queue: args[1]})

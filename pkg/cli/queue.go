@@ -12,7 +12,9 @@ import (
 func newQueue(a *app) *cobra.Command {
 	cmd := newGroup("queue", "Host queues: list, show, explain, shape, release, reject, backup",
 		"A module keeps a queue for each host that it transfers to: SMTP one for a domain,\n"+
-			"LOCAL one for an Account. A host queue is Active, Ready, Delayed or Held.")
+			"LOCAL one for an Account. A host queue is Active, Ready, Delayed or Held.\n\n"+
+			"Its name is enough where only one module has it; it is also understood as logs write it:\n"+
+			"cgq queue explain 'SMTP(example.com)'.")
 	cmd.AddCommand(newQueueList(a), newQueueShow(a), newQueueExplain(a), newQueueShape(a), newQueueRelease(a),
 		newQueueReject(a), newQueueBackup(a))
 	return cmd
@@ -87,15 +89,19 @@ func forPeople(rows iter.Seq2[control.QueueRow, error]) iter.Seq2[control.QueueR
 
 func newQueueShow(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "show MODULE QUEUE",
+		Use:   "show [MODULE] QUEUE",
 		Short: "One host queue with its messages",
 		Long: "Shows the page of a host queue: what it does, its last error, and a row for each\n" +
 			"message in it. With -o json one object, its rows in the field messages; with jsonl,\n" +
 			"csv and name the rows alone.",
 		Example:           "  cgq queue show SMTP example.com\n  cgq queue show LOCAL ann@example.org -o json",
-		Args:              usageArgs(cobra.ExactArgs(2)),
+		Args:              usageArgs(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: a.completeQueueName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := a.hostQueue(cmd, args)
+			if err != nil {
+				return err
+			}
 			name := control.QueueName{Module: strings.ToUpper(args[0]), Queue: args[1]}
 			client := a.client()
 			head, err := control.QueueShow.Do(cmd.Context(), client, name)
