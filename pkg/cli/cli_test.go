@@ -225,7 +225,7 @@ func TestConfirmation(t *testing.T) {
 		{"many without anybody", "queue reject SMTP a --text x", "y\n", 2, false, exitNotConfirmed, 0},
 		{"many, said before", "queue reject SMTP a --text x --yes", "", 2, false, exitDone, 1},
 		{"yes", "queue reject SMTP a --text x", "y\n", 2, true, exitDone, 1},
-		{"Yes in full", "message reject 1 2 --text x", " YES \n", 2, true, exitDone, 1},
+		{"Yes in full", "message reject 4711 4712 --text x", " YES \n", 2, true, exitDone, 1},
 		{"no", "queue reject SMTP a --text x", "n\n", 2, true, exitNotConfirmed, 0},
 		{"just Enter", "queue reject SMTP a --text x", "\n", 2, true, exitNotConfirmed, 0},
 		{"end of input", "queue reject SMTP a --text x", "", 2, true, exitNotConfirmed, 0},
@@ -247,8 +247,11 @@ func TestConfirmation(t *testing.T) {
 			if got.status != tt.status || acted != tt.acted {
 				t.Errorf("status %d, acted %d times; want %d and %d (%+v)", got.status, acted, tt.status, tt.acted, got)
 			}
-			if tt.interactive && !strings.Contains(got.errOut, "Go on? [y/N] ") {
+			if tt.interactive && !strings.HasSuffix(got.errOut[:strings.Index(got.errOut, "Go on? [y/N] ")], "will be rejected. ") {
 				t.Errorf("no question in %q", got.errOut)
+			}
+			if tt.interactive && (!strings.Contains(got.errOut, "4711  example.com") || !strings.Contains(got.errOut, "Their senders will be told")) {
+				t.Errorf("no row of what is meant, or not what comes of it, in %q", got.errOut)
 			}
 		})
 	}

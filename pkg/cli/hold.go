@@ -101,7 +101,7 @@ func newHoldAdd(a *app) *cobra.Command {
 			case strings.TrimSpace(reason) == "":
 				return usagef(cmd, "say why with --reason: others will ask")
 			}
-			d := deed{past: "held", unit: "recipient", joint: "in", say: sayHeld}
+			d := deed{past: "held", unit: "recipient", joint: "in", say: sayHeld, about: sel}
 			return a.do(cmd.Context(), o, d, func(dryRun bool) (control.Outcome, error) {
 				if s.none {
 					return control.Outcome{}, nil

@@ -101,7 +101,7 @@ func newQueueRelease(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d := deed{past: "released", unit: "queue", already: "not delayed", freely: len(args) == 2}.ofQueue(cmd, &s, args)
+			d := deed{past: "released", unit: "queue", already: "not delayed", freely: len(args) == 2, about: sel}.ofQueue(cmd, &s, args)
 			call := func(dryRun bool) (control.Outcome, error) {
 				if s.none {
 					return control.Outcome{}, nil
@@ -169,6 +169,7 @@ func newQueueReject(a *app) *cobra.Command {
 func (a *app) doAct(cmd *cobra.Command, s *selection, o acting, d deed, call control.Call[control.Act, control.Outcome],
 	act control.Act,
 ) error {
+	d.about = act.Selection
 	return a.do(cmd.Context(), o, d, func(dryRun bool) (control.Outcome, error) {
 		if s.none {
 			return control.Outcome{}, nil
