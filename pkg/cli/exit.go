@@ -38,7 +38,11 @@ func (e *usageError) Error() string { return e.text }
 
 // usagef returns a usageError that says where help is.
 func usagef(cmd *cobra.Command, format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...) + "; see " + cmd.CommandPath() + " --help"}
+	text, see := fmt.Sprintf(format, args...), "; see "
+	if strings.HasSuffix(text, "?") {
+		see = " See "
+	}
+	return &usageError{text + see + cmd.CommandPath() + " --help"}
 }
 
 // args makes the refusals of an argument check usage errors.

@@ -168,7 +168,7 @@ func (a *app) errorLines(rows []control.ErrorRow) string {
 // explainedTries is what has failed for the queue as a whole. Where only messages did, there
 // is nothing of it to tell: their errors stand below.
 func (a *app) explainedTries(e control.Explanation) [][2]string {
-	if e.Attempts == 0 && e.LastError == "" && e.Suspended > 0 {
+	if e.Attempts == 0 && e.LastError == "" && len(e.Errors) > 0 {
 		return [][2]string{{"Attempts", "none failed for the queue as a whole, but for messages in it"}}
 	}
 	last := a.ago(e.LastTried)

@@ -104,7 +104,14 @@ func newMessageList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printRows(a, messageTable(a), rowsOf(a, cmd, &s, control.MessageList, sel), false)
+			var sum messageSum
+			if err := printRows(a, messageTable(a), sum.of(rowsOf(a, cmd, &s, control.MessageList, sel)), false); err != nil {
+				return err
+			}
+			if a.human() {
+				a.footer(sum.lines())
+			}
+			return nil
 		},
 	}
 	s.flags(a, cmd)

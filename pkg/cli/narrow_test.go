@@ -100,3 +100,22 @@ func TestHintsAreQuotedForTheShell(t *testing.T) {
 		}
 	}
 }
+
+// Below a list a terminal shows its sum; what is piped is data alone.
+func TestListsHaveASumOnATerminal(t *testing.T) {
+	base := greylisted().serve(t)
+	terminal := func(a *app) { a.width, a.bars = 120, true }
+	for line, want := range map[string]string{
+		"queue list": "\n4 host queues: 1 active, 1 suspended, 1 delayed, 1 held; 1034 recipients\n" +
+			"why: cgq queue explain SMTP example.com\n",
+		"message list":       "\n2 messages, 3 recipients, 4.2K\n",
+		"queue list -o json": "",
+	} {
+		if got := cgq(t, base, terminal, strings.Fields(line)...); got.errOut != want {
+			t.Errorf("cgq %s: %q, want %q", line, got.errOut, want)
+		}
+	}
+	if got := cgq(t, base, nil, "queue", "list"); got.errOut != "" || !strings.Contains(got.out, "held: disk move") {
+		t.Errorf("piped: %+v", got)
+	}
+}

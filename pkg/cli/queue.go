@@ -66,21 +66,34 @@ func newQueueList(a *app) *cobra.Command {
 				return err
 			}
 			rows := rowsOf(a, cmd, &s, control.QueueList, sel)
-			if a.human() {
-				rows = forPeople(rows)
+			if !a.human() {
+				return printRows(a, queueTable(a), rows, false)
 			}
-			return printRows(a, queueTable(a), rows, false)
+			var sum queueSum
+			if err := printRows(a, queueTable(a), a.forPeople(rows, &sum), false); err != nil {
+				return err
+			}
+			a.footer(sum.lines())
+			return nil
 		},
 	}
 	s.flags(a, cmd)
 	return cmd
 }
 
-// forPeople are rows as people want them.
-func forPeople(rows iter.Seq2[control.QueueRow, error]) iter.Seq2[control.QueueRow, error] {
+// forPeople are rows as people want them, which it sums up.
+func (a *app) forPeople(rows iter.Seq2[control.QueueRow, error], sum *queueSum) iter.Seq2[control.QueueRow, error] {
+	holds := a.format == formTable && len(a.columns) == 0 // else the hold is in its own column
 	return func(yield func(control.QueueRow, error) bool) {
 		for row, err := range rows {
-			if !yield(row.Seen(), err) {
+			row = row.Seen()
+			if err == nil {
+				sum.add(row)
+			}
+			if holds && row.State == control.Held && row.Hold != "" {
+				row.LastError = strings.TrimSuffix("held: "+row.Hold+"; "+row.LastError, "; ")
+			}
+			if !yield(row, err) {
 				return
 			}
 		}
