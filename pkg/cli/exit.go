@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,6 +129,9 @@ func (a *app) explainLine(err error) string {
 	case isUsage:
 		return usage.text
 	case errors.Is(err, control.ErrNoDaemon):
+		if _, missing := os.Stat(filepath.Join(a.base, "Settings")); errors.Is(missing, fs.ErrNotExist) {
+			return fmt.Sprintf("%v, and no Settings there; --base or $CGQ_BASE names another place, cgqd init --base %s makes one", err, a.base)
+		}
 		return fmt.Sprintf("%v; start it with: cgqd --base %s", err, a.base)
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
