@@ -76,6 +76,19 @@ func word(s string) string {
 	return "'" + strings.ReplaceAll(safe(s), "'", `'\''`) + "'"
 }
 
+// messageHints are what can be done about a message.
+func messageHints(m control.Message) (all []hint) {
+	id := m.ID.String()
+	all = append(all, hint{"cgq message trace " + id, "its life, from the logs"}, hint{"cgq message content " + id, "its text"})
+	for _, r := range m.Recipients {
+		if r.Status == control.Delayed || r.Status == control.Suspended {
+			return append(all, hint{"cgq queue explain " + word(r.Module) + " " + word(r.Queue), "why it waits"},
+				hint{"cgq message release " + id, "try it now"})
+		}
+	}
+	return all
+}
+
 // queueHints are what can be done about a host queue that waits.
 func queueHints(e control.Explanation) (all []hint) {
 	name := word(e.Module) + " " + word(e.Queue)

@@ -147,7 +147,11 @@ func newMessageShow(a *app) *cobra.Command {
 					return err
 				}
 			}
-			return printRows(a, recipientTable(a), slice(m.Recipients), false)
+			if err := printRows(a, recipientTable(a), slice(m.Recipients), false); err != nil {
+				return err
+			}
+			a.hint(messageHints(m)...)
+			return nil
 		},
 	}
 }

@@ -119,3 +119,18 @@ func TestListsHaveASumOnATerminal(t *testing.T) {
 		t.Errorf("piped: %+v", got)
 	}
 }
+
+// On a narrow terminal the ages that nothing has make way for the errors.
+func TestShapesKeepRoomForNames(t *testing.T) {
+	d := full()
+	d.shapes = []control.ShapeRow{{Name: "421 4.3.2 all ports are busy, come back", Total: 3, Ages: []int{0, 0, 3, 0, 0, 0, 0, 0, 0, 0}, Class: "rate"},
+		{Total: 3, Ages: []int{0, 0, 3, 0, 0, 0, 0, 0, 0, 0}}}
+	base := d.serve(t)
+	got := cgq(t, base, func(a *app) { a.width = 80 }, "queue", "shape")
+	if !strings.Contains(got.out, "421 4.3.2 all ports are busy, come back") || !strings.Contains(got.out, "T  20") || strings.Contains(got.out, "1280+") {
+		t.Errorf("no room for the name in\n%s", got.out)
+	}
+	if wide := cgq(t, base, func(a *app) { a.width = 120 }, "queue", "shape"); !strings.Contains(wide.out, "1280+") {
+		t.Errorf("ages are missing in\n%s", wide.out)
+	}
+}
