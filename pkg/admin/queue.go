@@ -188,6 +188,9 @@ func (s *Server) messageShow(_ context.Context, _ control.Actor, in control.Mess
 	for _, r := range m.Recipients {
 		row := control.RecipientRow{Recipient: r.Address.String(), Module: r.Key.Module, Queue: r.Key.Queue,
 			Status: state(r.Status), Attempts: r.Attempts, LastError: r.LastError.String()}
+		if at := s.Kernel.Expires(r.Key.Module, m.Envelope.Submitted); out.Expires.IsZero() || !at.IsZero() && at.Before(out.Expires) {
+			out.Expires = at
+		}
 		if !r.Until.IsZero() {
 			row.RetryIn = control.Seconds(time.Until(r.Until))
 		}

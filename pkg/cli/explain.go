@@ -104,7 +104,7 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 		{"Oldest", a.ago(e.Oldest)},
 	}
 	if !e.Expires.IsZero() {
-		lines = append(lines, [2]string{"Expires", a.till(e.Expires) + ": a failed attempt from then on is its last"})
+		lines = append(lines, [2]string{"Expires", a.expiry(e.Expires)})
 	}
 	lines = append(lines, a.explainedTries(e)...)
 	lines = append(lines, [2]string{"Next Try", a.nextTry(e)})

@@ -41,6 +41,11 @@ func (a *app) till(t time.Time) string {
 	return clock(t, a.now().Location()) + ", in " + duration(t.Sub(a.now()))
 }
 
+// expiry is what becomes of a message, and when.
+func (a *app) expiry(t time.Time) string {
+	return a.till(t) + ": a failed attempt from then on is its last"
+}
+
 // narrow reports whether out is a terminal on which not every column has its place.
 func (a *app) narrow() bool { return a.width > 0 && a.width < 100 }
 

@@ -158,7 +158,7 @@ func newMessageShow(a *app) *cobra.Command {
 
 // printMessageHead prints the first part of the chapter's Message Monitor.
 func (a *app) printMessageHead(m control.Message) error {
-	return a.printHead([][2]string{
+	lines := [][2]string{
 		{"Message", m.ID.String()},
 		{"Return-Path", m.ReturnPath},
 		{"Message-ID", m.MessageID},
@@ -168,5 +168,9 @@ func (a *app) printMessageHead(m control.Message) error {
 		{"Sender", m.Sender},
 		{"Source", m.Source},
 		{"Size", size(m.Bytes)},
-	})
+	}
+	if !m.Expires.IsZero() {
+		lines = append(lines, [2]string{"Expires", a.expiry(m.Expires)})
+	}
+	return a.printHead(lines)
 }

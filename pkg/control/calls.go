@@ -312,6 +312,7 @@ type Message struct {
 	Source     string         `json:"source"` // Submit Address tag
 	Bytes      int64          `json:"bytes"`  // of the text
 	Recipients []RecipientRow `json:"recipients"`
+	Expires    time.Time      `json:"expires,omitzero"` // from then on a failed attempt is the last, of the recipient with the least time
 }
 
 // A RecipientRow is one active recipient of a message.
