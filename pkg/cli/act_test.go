@@ -33,7 +33,7 @@ func TestUsageErrorsOfActs(t *testing.T) {
 		{"columns of a page", "queue explain SMTP example.com --columns kind", nil, exitUsage, "-o csv"},
 		{"headers and raw", "message content 4711 --headers --raw", nil, exitUsage, "not both"},
 		{"a form of content", "message content 4711 -o json", nil, exitUsage, "no form but its own"},
-		{"no batch", "trash restore", nil, exitUsage, "name one act"},
+		{"no batch", "trash restore", nil, exitUsage, "name one act, or say all; cgq trash list shows"},
 		{"a batch and all", "trash purge 1 --all", nil, exitUsage, "name one act"},
 		{"not a batch", "trash restore last", nil, exitUsage, `"last" is not the number`},
 		{"no batch 0", "trash restore 0", nil, exitUsage, `"0" is not the number`},

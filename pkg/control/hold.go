@@ -72,7 +72,7 @@ type TrashAct struct {
 // Check refuses to guess.
 func (t TrashAct) Check() error {
 	if (t.Act == 0) != t.All {
-		return Errorf(KindBadRequest, "trash/list shows the numbers of all acts", "name one act, or say all")
+		return Errorf(KindBadRequest, "cgq trash list shows the numbers of all acts", "name one act, or say all")
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ type HoldAct struct {
 // Check refuses no name.
 func (h HoldAct) Check() error {
 	if h.Name == "" {
-		return Errorf(KindBadRequest, "hold/list shows the names of all holds", "no name of a hold")
+		return Errorf(KindBadRequest, "cgq hold list shows the names of all holds", "no name of a hold")
 	}
 	return nil
 }
