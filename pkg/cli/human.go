@@ -43,7 +43,7 @@ func (a *app) till(t time.Time) string {
 
 // expiry is what becomes of a message, and when.
 func (a *app) expiry(t time.Time) string {
-	return a.till(t) + ": a failed attempt from then on is its last"
+	return a.till(t) + ": a failure from then on is its last"
 }
 
 // narrow reports whether out is a terminal on which not every column has its place.

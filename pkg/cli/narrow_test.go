@@ -140,7 +140,7 @@ func TestAMessageSaysWhenItExpires(t *testing.T) {
 	d := full()
 	d.page.Expires = now.Add(3 * 24 * time.Hour)
 	got := cgq(t, d.serve(t), func(a *app) { a.width, a.bars = 120, true }, "message", "show", "[4711]")
-	if want := "Expires:      2026-11-26 12:00:00, in 3d00h: a failed attempt from then on is its last\n"; !strings.Contains(got.out, want) {
+	if want := "Expires:      2026-11-26 12:00:00, in 3d00h: a failure from then on is its last\n"; !strings.Contains(got.out, want) {
 		t.Errorf("no %q in\n%s", want, got.out)
 	}
 	if !strings.Contains(got.errOut, "cgq message trace 4711 ") || !strings.Contains(got.errOut, "cgq message release 4711 ") {
