@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/idna"
+
 	"cgq/pkg/control"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
@@ -127,7 +129,7 @@ func reasons(e *kernel.Explanation) []control.Reason {
 		add(control.Reason{Kind: "delayed", Text: "the module has delayed the whole queue: " + e.LastError.String(), Until: e.Until})
 	}
 	if n := e.By[queue.Suspended]; n > 0 {
-		add(control.Reason{Kind: "suspended", Text: "messages or addresses wait for themselves, after errors of their own", Until: e.HostView.Next, Count: n})
+		add(control.Reason{Kind: "suspended", Text: "each message, or address of one, waits for itself, after an error of its own", Until: e.HostView.Next, Count: n})
 	}
 	switch ready := e.By[queue.Ready]; {
 	case ready == 0 || !e.Until.IsZero():
@@ -163,7 +165,21 @@ func (s *Server) noMessage(id mail.ID) error {
 }
 
 func key(in control.QueueName) queue.Key {
-	return queue.Key{Module: strings.ToUpper(in.Module), Queue: strings.ToLower(in.Queue)}
+	k := queue.Key{Module: strings.ToUpper(in.Module), Queue: strings.ToLower(in.Queue)}
+	if ascii := inASCII(k.Queue); k.Module == "SMTP" && ascii != "" {
+		k.Queue = ascii
+	}
+	return k
+}
+
+// inASCII is a domain as the DNS has it, and so the queue of its mail; empty: it is so
+// already, or cannot be.
+func inASCII(domain string) string {
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil || ascii == domain {
+		return ""
+	}
+	return ascii
 }
 
 func (s *Server) noQueue(in control.QueueName) error {

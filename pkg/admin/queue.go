@@ -22,6 +22,11 @@ func compile(c control.Selection) (*selection.Selection, error) {
 	t := selection.Terms{All: c.All, IDs: c.IDs, Module: c.Module, Queue: c.Queue, Sender: c.Sender, Recipient: c.Rcpt,
 		SenderDomain: c.SenderDomain, RecipientDomain: c.RcptDomain, Auth: c.Auth, Source: c.Source, Error: c.Error,
 		Subject: c.Subject, Age: c.Age, Size: c.Size, Where: c.Where, Limit: c.Limit}
+	for _, name := range c.Queue { // as people write it, or as the DNS has it
+		if ascii := inASCII(strings.ToLower(name)); ascii != "" && !strings.ContainsAny(name, "~*") {
+			t.Queue = append(slices.Clip(t.Queue), ascii)
+		}
+	}
 	for _, st := range c.State {
 		t.State = append(t.State, string(st))
 	}
@@ -65,7 +70,8 @@ func (s *Server) queueList(_ context.Context, _ control.Actor, in control.Select
 			}
 			row := control.QueueRow{Module: v.Module, Queue: v.Queue, State: hostState(v), Messages: v.Messages,
 				Recipients: v.Recipients, Bytes: v.Bytes, Oldest: v.Oldest, DelayedTill: v.Until, NextAttempt: v.Next,
-				Attempts: v.Attempts, LastError: v.LastError.String(), Hold: v.Hold}
+				Attempts: v.Attempts, LastError: v.LastError.String(), Hold: v.Hold,
+				MessageAttempts: v.OwnTries, MessageError: v.OwnError.String()}
 			if !yield(row, nil) {
 				return
 			}
@@ -114,7 +120,7 @@ func (s *Server) queueShow(_ context.Context, _ control.Actor, in control.QueueN
 		return control.QueueHead{}, s.noQueue(in)
 	}
 	return control.QueueHead{Module: v.Module, Queue: v.Queue, Status: hostState(v), DelayedTill: v.Until,
-		LastError: v.LastError.String()}, nil
+		LastError: v.LastError.String(), NextAttempt: v.Next}, nil
 }
 
 // messageList yields a row for each host queue that a message is in.
@@ -208,6 +214,9 @@ func (s *Server) messageShow(_ context.Context, _ control.Actor, in control.Mess
 	for _, r := range m.Recipients {
 		row := control.RecipientRow{Recipient: r.Address.String(), Module: r.Key.Module, Queue: r.Key.Queue,
 			Status: state(r.Status), Attempts: r.Attempts, LastError: r.LastError.String()}
+		if at := s.Kernel.Expires(r.Key.Module, m.Envelope.Submitted); out.Expires.IsZero() || !at.IsZero() && at.Before(out.Expires) {
+			out.Expires = at
+		}
 		if !r.Until.IsZero() {
 			row.RetryIn = control.Seconds(time.Until(r.Until))
 		}

@@ -101,10 +101,25 @@ func same[T any](a, b T) bool {
 	return true
 }
 
+// A domain may be named as people write it: its queue has the name of the DNS.
+func TestHostQueuesOfInternationalDomains(t *testing.T) {
+	h := newHouse(t)
+	h.put(t, "ann@xn--bcher-kva.example")
+	got, err := control.QueueShow.Do(t.Context(), h.client, control.QueueName{Module: "SMTP", Queue: "Bücher.example"})
+	if err != nil || got.Queue != "xn--bcher-kva.example" {
+		t.Errorf("QueueShow = %+v, %v", got, err)
+	}
+	rows := all(t, control.QueueList.Do(t.Context(), h.client, control.Selection{Queue: []string{"bücher.example"}}))
+	if got := names(rows); !slices.Equal(got, []string{"SMTP(xn--bcher-kva.example)"}) {
+		t.Errorf("listed %v", got)
+	}
+}
+
 func TestQueueShow(t *testing.T) {
 	h, until := filled(t)
 	got, err := control.QueueShow.Do(t.Context(), h.client, control.QueueName{Module: "smtp", Queue: "Delayed.EXAMPLE"})
-	want := control.QueueHead{Module: "SMTP", Queue: "delayed.example", Status: control.Delayed, DelayedTill: until, LastError: "connection refused"}
+	want := control.QueueHead{Module: "SMTP", Queue: "delayed.example", Status: control.Delayed, DelayedTill: until,
+		NextAttempt: until, LastError: "connection refused"}
 	if err != nil || !same(got, want) {
 		t.Errorf("QueueShow = %+v, %v; want %+v", got, err, want)
 	}

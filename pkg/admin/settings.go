@@ -126,9 +126,13 @@ func noSuchKey(key string, rows []control.SettingRow) error {
 			best = r.Key
 		}
 	}
+	within := slices.IndexFunc(rows, func(r control.SettingRow) bool { return strings.Contains(r.Key, strings.ToLower(key)) })
 	hint := "cgq settings list shows all"
-	if best != "" {
+	switch {
+	case best != "":
 		hint = "did you mean " + best + "?"
+	case within >= 0 && key != "":
+		hint = "cgq settings list " + key + " shows those with that in them, such as " + rows[within].Key
 	}
 	return control.Errorf(control.KindNoSuchKey, hint, "no setting %q", key)
 }

@@ -30,6 +30,8 @@ type deed struct {
 	freely  bool   // nobody is asked: it can do no harm
 
 	say func(out control.Outcome, dryRun bool) string // the first line, when it is another
+
+	about control.Selection // whose first messages are shown to who has to say yes; empty: none
 }
 
 // count is "980 recipients in 412 messages", of which n is the 980.
@@ -114,10 +116,62 @@ func (a *app) confirm(ctx context.Context, d deed, out control.Outcome) error {
 	if !a.interactive {
 		return fmt.Errorf("%w: %s would be %s; add --yes, or look first with --dry-run", errNotConfirmed, what, d.past)
 	}
-	if answer, err := a.ask(ctx, fmt.Sprintf("%s will be %s. Go on? [y/N] ", what, d.past)); err != nil || answer != "y" && answer != "yes" {
+	a.sample(ctx, d.about, out.Messages)
+	question := fmt.Sprintf("%s%s will be %s. Go on? [y/N] ", d.consequence(out), what, d.past)
+	if answer, err := a.ask(ctx, question); err != nil || answer != "y" && answer != "yes" {
 		return fmt.Errorf("%w; nothing was changed", errNotConfirmed)
 	}
 	return nil
+}
+
+// consequence is what somebody who says yes should know.
+func (d deed) consequence(out control.Outcome) string {
+	switch {
+	case out.Trash:
+		return "Nobody will be told; while the trash keeps them, cgq trash restore undoes it.\n"
+	case d.past == rejects().past:
+		return "Their senders will be told, which cannot be undone.\n"
+	}
+	return ""
+}
+
+// samples is how many messages somebody sees who has to say yes to more.
+const samples = 5
+
+// sample shows on stderr the first messages that are meant: a selection that is wider than
+// it should be is seen by its rows sooner than by its count. What cannot be shown is not.
+func (a *app) sample(ctx context.Context, sel control.Selection, messages int) {
+	if sel.Empty() {
+		return
+	}
+	if sel.Limit == 0 || sel.Limit > samples {
+		sel.Limit = samples
+	}
+	var rows []control.MessageRow
+	for row, err := range control.MessageList.Do(ctx, a.client(), sel) {
+		if err != nil {
+			return
+		}
+		if rows = append(rows, row); len(rows) == samples {
+			break
+		}
+	}
+	b := *a
+	b.out, b.columns, b.format, b.noHeaders, b.failEmpty = a.errOut, nil, formTable, false, false
+	if len(rows) > 0 && printRows(&b, sampleTable(&b), slice(rows), false) == nil && messages > len(rows) {
+		fmt.Fprintln(a.errOut, "…")
+	}
+}
+
+// sampleTable is what tells a person which messages are meant.
+func sampleTable(a *app) table[control.MessageRow] {
+	return table[control.MessageRow]{columns: []column{
+		{field: "id", head: "ID", show: showText, right: true},
+		{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
+		{field: "submitted", head: "AGE", show: showAge},
+		{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true},
+		{field: "subject", head: "SUBJECT", show: showText, elastic: true},
+	}}
 }
 
 // ask returns the answer to a question, in small letters; empty when there is none.

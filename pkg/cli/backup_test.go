@@ -86,7 +86,7 @@ func TestBackupThatFails(t *testing.T) {
 		{"over a link", "not a regular file", exitFailed, []string{filepath.Join(dir, "link"), "--force"}},
 		{"over a device", "not a regular file", exitFailed, []string{"/dev/null", "--force"}},
 		{"no directory", "no such file", exitFailed, []string{filepath.Join(dir, "x/y")}},
-		{"no file", "accepts 1 arg", exitUsage, nil},
+		{"no file", "something is missing", exitUsage, nil},
 	} {
 		got := cgq(t, base, nil, append([]string{"queue", "backup"}, tt.args...)...)
 		if got.status != tt.status || got.out != "" || !strings.Contains(got.errOut, tt.says) {

@@ -27,7 +27,7 @@ func BenchmarkQueueList(b *testing.B) {
 	now := time.Unix(1_700_000_500, 0)
 	for b.Loop() {
 		a := &app{format: formTable, now: func() time.Time { return now }}
-		if n, err := writeTable(a, io.Discard, queueTable(), queueRows(10_000)); n != 10_000 || err != nil {
+		if n, err := writeTable(a, io.Discard, queueTable(a), queueRows(10_000)); n != 10_000 || err != nil {
 			b.Fatal(n, err)
 		}
 	}

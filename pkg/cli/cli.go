@@ -123,10 +123,15 @@ func newRoot(a *app) *cobra.Command {
 		"cgq shows what waits in the Queue of a running cgqd, and why, and acts on it.\n\n"+
 			"Exit status: 0 done, 1 failed, 2 usage, 3 nothing matched (with --fail-empty),\n"+
 			"4 no right, 5 partly done, 6 not confirmed, 7 no daemon; cgq check and cgq submit have their own.")
-	root.Example = "  cgq queue list\n  cgq queue show SMTP example.com\n  cgq log tail -f"
+	root.Example = "  cgq queue list                         # what waits, and its last error\n" +
+		"  cgq queue explain example.com          # why that waits, and what comes next\n" +
+		"  cgq queue release example.com --wait   # try it now, and see how that ends\n" +
+		"  cgq message trace 4711                 # what became of a message\n" +
+		"  cgq top                                # all of it, live, with keys to act"
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages |", ".FlagUsagesWrapped 80 |"))
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if !slices.Contains(formats(), a.format) {
 			return usagef(cmd, "no output form %q; there are %s", a.format, strings.Join(formats(), ", "))
@@ -148,8 +153,23 @@ func newRoot(a *app) *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", fixed(formats()...)) // the flags are there
 	_ = root.RegisterFlagCompletionFunc("jq", cobra.NoFileCompletions)
 	_ = root.RegisterFlagCompletionFunc("columns", completeColumns)
-	root.AddCommand(newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newRules(a), newSettings(a), newEnqueuer(a), newDequeuer(a), newLog(a), newAccount(a), newRoute(a), newStat(a), newTop(a),
-		newCheck(a), newSubmit(a), newWhoami(a), newVersion(a), newCompletion(a), newGenDocs(), newGenMan())
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"The queue", []*cobra.Command{newQueue(a), newMessage(a), newSender(a), newHold(a), newTrash(a), newTop(a)}},
+		{"What happened, and how it is", []*cobra.Command{newLog(a), newStat(a), newCheck(a)}},
+		{"What it is told to do", []*cobra.Command{newSettings(a), newEnqueuer(a), newDequeuer(a), newRules(a), newRoute(a), newAccount(a)}},
+		{"More", []*cobra.Command{newSubmit(a), newWhoami(a), newVersion(a), newCompletion(a)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.AddCommand(newGenDocs(), newGenMan())
+	root.SetHelpCommandGroupID("More")
 	for _, name := range sendmailFaces {
 		root.AddCommand(newSendmail(a, name))
 	}
@@ -189,8 +209,8 @@ func newGroup(name, short, long string) *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), cmd.UsageString())
 				return usagef(cmd, "a command is missing")
 			}
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				return usagef(cmd, "no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+			if near := commandLike(cmd, args[0]); near != "" {
+				return usagef(cmd, "no command %q; did you mean %s?", args[0], near)
 			}
 			return usagef(cmd, "no command %q", args[0])
 		}}

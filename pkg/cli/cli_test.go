@@ -57,7 +57,7 @@ func TestUsageErrors(t *testing.T) {
 		{"no such column in a page", "queue show SMTP example.com -o json --columns size", nil, exitUsage, "bytes"},
 		{"columns of the log", "log tail --columns line", nil, exitUsage, "jsonl"},
 		{"no such state", "queue list --state late", nil, exitUsage, "delayed"},
-		{"half a queue", "queue show SMTP", nil, exitUsage, "queue show MODULE QUEUE"},
+		{"half a queue", "queue show SMTP", nil, exitUsage, "a module and a name"},
 		{"half a queue to release", "queue release SMTP", nil, exitUsage, "SMTP example.com"},
 		{"nothing to release", "queue release", nil, exitUsage, "--all-delayed"},
 		{"one queue and all", "queue release SMTP a --all-delayed", nil, exitUsage, "or use flags"},
@@ -106,6 +106,12 @@ func TestExitStatus(t *testing.T) {
 
 func TestWithoutADaemon(t *testing.T) {
 	base := t.TempDir()
+	if got := cgq(t, base, nil, "queue", "list"); got.status != exitNoDaemon || !strings.Contains(got.errOut, "--base or $CGQ_BASE names another place") {
+		t.Errorf("in a directory of nothing: %+v", got)
+	}
+	if err := os.Mkdir(filepath.Join(base, "Settings"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, line := range []string{"queue list", "queue list -o json", "queue show SMTP a", "message show 1",
 		"queue release SMTP a", "queue reject SMTP a --text x", "log tail -f", "account list", "stat"} {
 		got := cgq(t, "", nil, append(strings.Fields(line), "--base", base)...)
@@ -225,7 +231,7 @@ func TestConfirmation(t *testing.T) {
 		{"many without anybody", "queue reject SMTP a --text x", "y\n", 2, false, exitNotConfirmed, 0},
 		{"many, said before", "queue reject SMTP a --text x --yes", "", 2, false, exitDone, 1},
 		{"yes", "queue reject SMTP a --text x", "y\n", 2, true, exitDone, 1},
-		{"Yes in full", "message reject 1 2 --text x", " YES \n", 2, true, exitDone, 1},
+		{"Yes in full", "message reject 4711 4712 --text x", " YES \n", 2, true, exitDone, 1},
 		{"no", "queue reject SMTP a --text x", "n\n", 2, true, exitNotConfirmed, 0},
 		{"just Enter", "queue reject SMTP a --text x", "\n", 2, true, exitNotConfirmed, 0},
 		{"end of input", "queue reject SMTP a --text x", "", 2, true, exitNotConfirmed, 0},
@@ -247,8 +253,11 @@ func TestConfirmation(t *testing.T) {
 			if got.status != tt.status || acted != tt.acted {
 				t.Errorf("status %d, acted %d times; want %d and %d (%+v)", got.status, acted, tt.status, tt.acted, got)
 			}
-			if tt.interactive && !strings.Contains(got.errOut, "Go on? [y/N] ") {
+			if tt.interactive && !strings.HasSuffix(got.errOut, "will be rejected. Go on? [y/N] ") && !strings.Contains(got.errOut, "will be rejected. Go on? [y/N] cgq:") {
 				t.Errorf("no question in %q", got.errOut)
+			}
+			if tt.interactive && (!strings.Contains(got.errOut, "4711  example.com") || !strings.Contains(got.errOut, "Their senders will be told")) {
+				t.Errorf("no row of what is meant, or not what comes of it, in %q", got.errOut)
 			}
 		})
 	}

@@ -62,10 +62,10 @@ func TestColumnsAreCompleted(t *testing.T) {
 
 func TestColumnsAreCompletedOneByOne(t *testing.T) {
 	for begun, want := range map[string]string{
-		"q":               "queue :38",
-		"module,":         "module,queue module,state module,messages module,recipients module,bytes module,oldest",
-		"module,queue,me": "module,queue,messages :38",
-		"queue,qu":        ":38",
+		"q":                "queue :38",
+		"module,":          "module,queue module,state module,messages module,recipients module,bytes module,oldest",
+		"module,queue,rec": "module,queue,recipients :38",
+		"queue,qu":         ":38",
 	} {
 		r := cgq(t, t.TempDir(), nil, "__completeNoDesc", "queue", "list", "--columns", begun)
 		if got := strings.Join(strings.Fields(r.out), " "); !strings.HasPrefix(got, want) {

@@ -127,7 +127,12 @@ func dirs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 func (a *app) completeQueueName(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	switch len(args) {
 	case 0:
-		return a.completeModules(cmd, nil, begun)
+		list, directive := a.completeModules(cmd, nil, begun)
+		if begun != "" { // a name alone is enough, too
+			queues, _ := a.completeQueues(cmd, nil, begun)
+			list = append(list, queues...)
+		}
+		return list, directive
 	case 1:
 		sel := beginning(begun)
 		sel.Module = []string{strings.ToUpper(args[0])}

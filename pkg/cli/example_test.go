@@ -99,7 +99,7 @@ func runExample(t *testing.T, cmd *cobra.Command, line string) {
 	shell.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"),
 		"CGQ_BASE=" + base, "HOME=" + dir, "EDITOR=nano"}
 	err = shell.Run()
-	if cmd.Name() == "top" && strings.Contains(out.String(), "it needs a terminal") {
+	if strings.HasPrefix(line, "cgq top") && strings.Contains(out.String(), "it needs a terminal") {
 		return // its own tests have one
 	}
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,14 +40,18 @@ func (e *usageError) Error() string { return e.text }
 
 // usagef returns a usageError that says where help is.
 func usagef(cmd *cobra.Command, format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...) + "; see " + cmd.CommandPath() + " --help"}
+	text, see := fmt.Sprintf(format, args...), "; see "
+	if strings.HasSuffix(text, "?") {
+		see = " See "
+	}
+	return &usageError{text + see + cmd.CommandPath() + " --help"}
 }
 
 // args makes the refusals of an argument check usage errors.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usagef(cmd, "%v: %s", err, cmd.UseLine())
+			return usagef(cmd, "%s", argsError(cmd, args))
 		}
 		return nil
 	}
@@ -123,6 +129,9 @@ func (a *app) explainLine(err error) string {
 	case isUsage:
 		return usage.text
 	case errors.Is(err, control.ErrNoDaemon):
+		if _, missing := os.Stat(filepath.Join(a.base, "Settings")); errors.Is(missing, fs.ErrNotExist) {
+			return fmt.Sprintf("%v, and no Settings there; --base or $CGQ_BASE names another place, cgqd init --base %s makes one", err, a.base)
+		}
 		return fmt.Sprintf("%v; start it with: cgqd --base %s", err, a.base)
 	case errors.Is(err, context.Canceled):
 		return "interrupted"

@@ -36,7 +36,7 @@ func reasonTable() table[control.Reason] {
 func newQueueExplain(a *app) *cobra.Command {
 	var schedule bool
 	cmd := &cobra.Command{
-		Use:   "explain MODULE QUEUE",
+		Use:   "explain [MODULE] QUEUE",
 		Short: "Why a host queue waits, and what happens next",
 		Long: "Shows what a host queue does and since when, every reason why it or a part of it waits,\n" +
 			"its last attempt and the next one, how many recipients have which error, and from when\n" +
@@ -45,11 +45,15 @@ func newQueueExplain(a *app) *cobra.Command {
 			"With -o json or jsonl one object, which always has the schedule; with csv and name the\n" +
 			"reasons alone, or with --schedule the attempts.",
 		Example:           "  cgq queue explain SMTP example.com\n  cgq queue explain SMTP example.com --schedule",
-		Args:              usageArgs(cobra.ExactArgs(2)),
+		Args:              usageArgs(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: a.completeQueueName,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.human() && len(a.columns) > 0 {
 				return usagef(cmd, "--columns needs -o csv here")
+			}
+			args, err := a.hostQueue(cmd, args)
+			if err != nil {
+				return err
 			}
 			e, err := control.QueueExplain.Do(cmd.Context(), a.client(),
 				control.QueueName{Module: strings.ToUpper(args[0]), Queue: args[1]})
@@ -64,7 +68,11 @@ func newQueueExplain(a *app) *cobra.Command {
 			}
 			switch {
 			case a.human():
-				return a.printExplanation(e, schedule)
+				if err := a.printExplanation(e, schedule); err != nil {
+					return err
+				}
+				a.hint(queueHints(e)...)
+				return nil
 			case schedule:
 				return printRows(a, scheduleTable(), slice(a.schedule(e)), false)
 			}
@@ -96,18 +104,10 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 		{"Oldest", a.ago(e.Oldest)},
 	}
 	if !e.Expires.IsZero() {
-		lines = append(lines, [2]string{"Expires", a.till(e.Expires) + ": a failed attempt from then on is its last"})
+		lines = append(lines, [2]string{"Expires", a.expiry(e.Expires)})
 	}
-	last := a.ago(e.LastTried)
-	if e.LastHost != "" && last != "" {
-		last += ", with " + e.LastHost
-	}
-	lines = append(lines, [][2]string{
-		{"Attempts", fmt.Sprintf("%d failed in a row", e.Attempts)},
-		{"Last Failed", last},
-		{"Last Error", e.LastError},
-		{"Next Try", a.nextTry(e)},
-	}...)
+	lines = append(lines, a.explainedTries(e)...)
+	lines = append(lines, [2]string{"Next Try", a.nextTry(e)})
 	if err := a.printHead(lines); err != nil {
 		return err
 	}
@@ -121,12 +121,18 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 		b.WriteString("Nothing keeps it: its module works it as soon as it can.\n")
 	}
 	for _, r := range e.Reasons {
-		b.WriteString("  " + safe(a.reason(r)) + "\n")
+		b.WriteString("  " + a.hang(safe(a.reason(e, r)), 4) + "\n")
 	}
 	if len(e.Errors) > 0 {
 		b.WriteString("\nErrors:\n")
 	}
-	b.WriteString(errorLines(e.Errors))
+	b.WriteString(a.errorLines(e.Errors))
+	if lines := advise(e.Errors); len(lines) > 0 {
+		b.WriteString("\nWhat that means:\n")
+		for _, line := range lines {
+			b.WriteString("  " + a.hang(line, 4) + "\n")
+		}
+	}
 	if _, err := io.WriteString(a.out, b.String()); err != nil || !schedule {
 		return err
 	}
@@ -139,7 +145,7 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 }
 
 // errorLines are the errors of a host queue, each with how many have it and its class.
-func errorLines(rows []control.ErrorRow) string {
+func (a *app) errorLines(rows []control.ErrorRow) string {
 	widest := 0
 	for _, r := range rows {
 		widest = max(widest, len(safe(r.Class)))
@@ -150,9 +156,30 @@ func errorLines(rows []control.ErrorRow) string {
 		if widest > 0 { // an old cgqd has none
 			fmt.Fprintf(&b, "%-*s  ", widest, safe(r.Class))
 		}
-		b.WriteString(safe(r.Text) + "\n")
+		behind := 10
+		if widest > 0 {
+			behind += widest + 2
+		}
+		b.WriteString(a.hang(safe(r.Text), behind) + "\n")
 	}
 	return b.String()
+}
+
+// explainedTries is what has failed for the queue as a whole. Where only messages did, there
+// is nothing of it to tell: their errors stand below.
+func (a *app) explainedTries(e control.Explanation) [][2]string {
+	if e.Attempts == 0 && e.LastError == "" && len(e.Errors) > 0 {
+		return [][2]string{{"Attempts", "none failed for the queue as a whole, but for messages in it"}}
+	}
+	last := a.ago(e.LastTried)
+	if e.LastHost != "" && last != "" {
+		last += ", with " + e.LastHost
+	}
+	return [][2]string{
+		{"Attempts", fmt.Sprintf("%d failed in a row", e.Attempts)},
+		{"Last Failed", last},
+		{"Last Error", e.LastError},
+	}
 }
 
 // nextTry is when a host queue is tried next; nothing: nobody knows.
@@ -170,6 +197,9 @@ func (a *app) nextTry(e control.Explanation) string {
 
 func (a *app) explainedState(e control.Explanation) string {
 	text := title(string(e.State))
+	if e.State == control.Ready && e.Ready == 0 && e.Suspended > 0 {
+		text = title(string(control.Suspended)) // every message waits for itself
+	}
 	if e.Workers > 0 {
 		text += ", with " + plural(e.Workers, "channel")
 	}
@@ -194,9 +224,12 @@ func (a *app) explainedParts(e control.Explanation) string {
 	return text
 }
 
-// reason is one reason in words.
-func (a *app) reason(r control.Reason) string {
+// reason is one reason in words. The last error of the queue stands above already.
+func (a *app) reason(e control.Explanation, r control.Reason) string {
 	text := r.Kind + ": " + r.Text
+	if r.Kind == "delayed" && e.LastError != "" {
+		text = strings.TrimSuffix(text, ": "+e.LastError)
+	}
 	if r.Count > 0 {
 		text += "; " + plural(r.Count, "recipient")
 	}

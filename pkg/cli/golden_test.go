@@ -145,7 +145,7 @@ func TestEmptyLists(t *testing.T) {
 	base := (&daemon{rights: full().rights}).serve(t)
 	for form, want := range map[string]string{
 		formTable: "", formJSON: "[]\n", formLines: "", formName: "",
-		formCSV: "module,queue,state,messages,recipients,bytes,oldest,delayed_till,next_attempt,attempts,last_error,hold\n",
+		formCSV: "module,queue,state,messages,recipients,bytes,oldest,delayed_till,next_attempt,attempts,last_error,hold,message_attempts,message_error\n",
 	} {
 		if got := cgq(t, base, nil, "queue", "list", "-o", form); got.out != want || got.errOut != "" || got.status != 0 {
 			t.Errorf("%s: %+v, want %q", form, got, want)

@@ -25,17 +25,17 @@ func newHold(a *app) *cobra.Command {
 }
 
 // holdTable is the list of holds.
-func holdTable() table[control.HoldRow] {
+func holdTable(a *app) table[control.HoldRow] {
 	return table[control.HoldRow]{
 		columns: []column{
 			{field: "name", head: "HOLD", show: showText},
 			{field: "id", head: "MESSAGE", show: showID, right: true},
 			{field: "recipients", head: "RCPTS", show: showCount, right: true},
-			{field: "messages", head: "MSGS", show: showCount, right: true},
+			{field: "messages", head: "MSGS", show: showCount, right: true, wide: a.narrow()},
 			{field: "by", head: "BY", show: showText},
 			{field: "since", head: "SINCE", show: showAge},
 			{field: "until", head: "ENDS IN", show: showIn},
-			{field: "lasts", head: "NEW MAIL", show: showYes},
+			{field: "lasts", head: "NEW MAIL", show: showYes, wide: a.narrow()},
 			{field: "where", head: "WHERE", show: showText, elastic: true},
 			{field: "reason", head: "REASON", show: showText, elastic: true},
 		},
@@ -101,7 +101,7 @@ func newHoldAdd(a *app) *cobra.Command {
 			case strings.TrimSpace(reason) == "":
 				return usagef(cmd, "say why with --reason: others will ask")
 			}
-			d := deed{past: "held", unit: "recipient", joint: "in", say: sayHeld}
+			d := deed{past: "held", unit: "recipient", joint: "in", say: sayHeld, about: sel}
 			return a.do(cmd.Context(), o, d, func(dryRun bool) (control.Outcome, error) {
 				if s.none {
 					return control.Outcome{}, nil
@@ -142,7 +142,7 @@ func newHoldList(a *app) *cobra.Command {
 		Example: "  cgq hold list",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return printRows(a, holdTable(), control.HoldList.Do(cmd.Context(), a.client(), control.Nothing{}), false)
+			return printRows(a, holdTable(a), control.HoldList.Do(cmd.Context(), a.client(), control.Nothing{}), false)
 		},
 	}
 }

@@ -41,6 +41,25 @@ func (a *app) till(t time.Time) string {
 	return clock(t, a.now().Location()) + ", in " + duration(t.Sub(a.now()))
 }
 
+// expiry is what becomes of a message, and when.
+func (a *app) expiry(t time.Time) string {
+	return a.till(t) + ": a failure from then on is its last"
+}
+
+// narrow reports whether out is a terminal on which not every column has its place.
+func (a *app) narrow() bool { return a.width > 0 && a.width < 100 }
+
+// showName shows the name of a queue, or an address: on a terminal a quarter of the line
+// at most, cut in the middle, since one that is very long would push the errors of all
+// from the screen. -o wide has it whole.
+func (a *app) showName(v any, now time.Time) string {
+	s := showText(v, now)
+	if a.width == 0 || a.format == formWide || len(a.columns) > 0 {
+		return s
+	}
+	return screen.CutMiddle(safe(s), max(20, a.width/4))
+}
+
 // length is a flag for a length of time above nothing, such as 90s, 4h, 2d or 1w.
 type length time.Duration
 

@@ -17,20 +17,21 @@ func newMessage(a *app) *cobra.Command {
 }
 
 // messageTable is the list of messages.
-func messageTable() table[control.MessageRow] {
+func messageTable(a *app) table[control.MessageRow] {
+	narrow := a.narrow()
 	return table[control.MessageRow]{
 		columns: []column{
 			{field: "id", head: "ID", show: showText, right: true},
-			{field: "module", head: "MODULE", show: showText},
-			{field: "queue", head: "QUEUE", show: showText},
+			{field: "module", head: "MODULE", show: showText, wide: narrow},
+			{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
 			{field: "state", head: "STATE", show: showText},
 			{field: "submitted", head: "AGE", show: showAge},
-			{field: "return_path", head: "RETURN PATH", show: showText},
+			{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true},
 			{field: "sender", head: "SENDER", show: showText, wide: true},
 			{field: "source", head: "SOURCE", show: showText, wide: true},
-			{field: "bytes", head: "SIZE", show: showSize, right: true},
-			{field: "recipients", head: "RCPTS", show: showText, right: true},
-			{field: "attempts", head: "ATTEMPTS", show: showText, right: true},
+			{field: "bytes", head: "SIZE", show: showSize, right: true, wide: narrow},
+			{field: "recipients", head: "RCPTS", show: showText, right: true, wide: narrow},
+			{field: "attempts", head: "ATTEMPTS", show: showText, right: true, wide: narrow},
 			{field: "delayed_till", head: "DELAYED TILL", show: showTill, wide: true},
 			{field: "subject", head: "SUBJECT", show: showText, wide: true},
 			{field: "last_error", head: "LAST ERROR", show: showText, elastic: true},
@@ -41,7 +42,11 @@ func messageTable() table[control.MessageRow] {
 }
 
 // queuePage is the table of the chapter's page of a host queue.
-func queuePage() table[control.MessageRow] {
+func queuePage(a *app) table[control.MessageRow] {
+	delayed := showTill
+	if a.narrow() {
+		delayed = showIn
+	}
 	return table[control.MessageRow]{
 		columns: []column{
 			{field: "id", head: "MESSAGE", show: showText, right: true},
@@ -49,13 +54,13 @@ func queuePage() table[control.MessageRow] {
 			{field: "queue", head: "QUEUE", show: showText, wide: true},
 			{field: "state", head: "STATE", show: showText, wide: true},
 			{field: "submitted", head: "IN QUEUE", show: showAge},
-			{field: "return_path", head: "RETURN PATH", show: showText},
+			{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true},
 			{field: "sender", head: "SENDER", show: showText, wide: true},
 			{field: "source", head: "SOURCE", show: showText, wide: true},
 			{field: "recipients", head: "RECIPIENTS", show: showText, right: true},
 			{field: "bytes", head: "SIZE", show: showSize, right: true},
 			{field: "attempts", head: "ATTEMPTS", show: showText, right: true, wide: true},
-			{field: "delayed_till", head: "DELAYED", show: showTill},
+			{field: "delayed_till", head: "DELAYED", show: delayed},
 			{field: "subject", head: "SUBJECT", show: showText, wide: true},
 			{field: "last_error", head: "LAST ERROR", show: showText, elastic: true},
 		},
@@ -67,12 +72,12 @@ func queuePage() table[control.MessageRow] {
 func messageName(m control.MessageRow) string { return m.ID.String() }
 
 // recipientTable is the table of the chapter's Message Monitor.
-func recipientTable() table[control.RecipientRow] {
+func recipientTable(a *app) table[control.RecipientRow] {
 	return table[control.RecipientRow]{
 		columns: []column{
-			{field: "recipient", head: "RECIPIENT", show: showText},
+			{field: "recipient", head: "RECIPIENT", show: a.showName, elastic: true},
 			{field: "module", head: "MODULE", show: showText},
-			{field: "queue", head: "QUEUE", show: showText},
+			{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
 			{field: "status", head: "STATUS", show: showText},
 			{field: "retry_in", head: "RETRY IN", show: showWait},
 			{field: "attempts", head: "ATTEMPTS", show: showText, right: true, wide: true},
@@ -99,7 +104,14 @@ func newMessageList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printRows(a, messageTable(), rowsOf(a, cmd, &s, control.MessageList, sel), false)
+			var sum messageSum
+			if err := printRows(a, messageTable(a), sum.of(rowsOf(a, cmd, &s, control.MessageList, sel)), false); err != nil {
+				return err
+			}
+			if a.human() {
+				a.footer(sum.lines())
+			}
+			return nil
 		},
 	}
 	s.flags(a, cmd)
@@ -135,14 +147,18 @@ func newMessageShow(a *app) *cobra.Command {
 					return err
 				}
 			}
-			return printRows(a, recipientTable(), slice(m.Recipients), false)
+			if err := printRows(a, recipientTable(a), slice(m.Recipients), false); err != nil {
+				return err
+			}
+			a.hint(messageHints(m)...)
+			return nil
 		},
 	}
 }
 
 // printMessageHead prints the first part of the chapter's Message Monitor.
 func (a *app) printMessageHead(m control.Message) error {
-	return a.printHead([][2]string{
+	lines := [][2]string{
 		{"Message", m.ID.String()},
 		{"Return-Path", m.ReturnPath},
 		{"Message-ID", m.MessageID},
@@ -152,5 +168,9 @@ func (a *app) printMessageHead(m control.Message) error {
 		{"Sender", m.Sender},
 		{"Source", m.Source},
 		{"Size", size(m.Bytes)},
-	})
+	}
+	if !m.Expires.IsZero() {
+		lines = append(lines, [2]string{"Expires", a.expiry(m.Expires)})
+	}
+	return a.printHead(lines)
 }

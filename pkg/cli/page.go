@@ -6,6 +6,8 @@ import (
 	"iter"
 	"reflect"
 	"strings"
+
+	"cgq/pkg/cli/screen"
 )
 
 // printHead prints the lines above the table of a page, and a blank one.
@@ -20,10 +22,24 @@ func (a *app) printHead(lines [][2]string) error {
 		if value == "" {
 			value = "-"
 		}
-		fmt.Fprintf(&b, "%-*s  %s\n", width+1, l[0]+":", safe(value))
+		fmt.Fprintf(&b, "%-*s  %s\n", width+1, l[0]+":", a.hang(safe(value), width+3))
 	}
 	_, err := io.WriteString(a.out, b.String()+"\n")
 	return err
+}
+
+// hang is a text that stands behind this many columns, on a terminal in as many lines as it
+// needs, each below the first.
+func (a *app) hang(text string, behind int) string {
+	const least = 30 // columns: with less it would be a pole
+	if a.width < behind+least {
+		return text
+	}
+	lines := screen.Wrap(text, a.width-behind)
+	for i := 1; i < len(lines); i++ {
+		lines[i] = strings.Repeat(" ", behind) + strings.TrimLeft(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // title is a state as the chapter writes it: Ready.

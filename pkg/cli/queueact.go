@@ -78,7 +78,7 @@ func newQueueRelease(a *app) *cobra.Command {
 	var o acting
 	var r releasing
 	cmd := &cobra.Command{
-		Use:   "release MODULE QUEUE | --all-delayed | SELECTION",
+		Use:   "release [MODULE] QUEUE | --all-delayed | SELECTION",
 		Short: "Let a module work delayed queues now",
 		Long: "Release Now: removes the delay of host queues, and of the messages in them that match,\n" +
 			"so that the module works them at once. It counts host queues. One that is named goes\n" +
@@ -93,11 +93,15 @@ func newQueueRelease(a *app) *cobra.Command {
 		Args:              usageArgs(cobra.MaximumNArgs(2)),
 		ValidArgsFunction: a.completeQueueName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := a.hostQueue(cmd, args)
+			if err != nil {
+				return err
+			}
 			sel, err := r.parse(a, cmd, &s, o, args)
 			if err != nil {
 				return err
 			}
-			d := deed{past: "released", unit: "queue", already: "not delayed", freely: len(args) == 2}.ofQueue(cmd, &s, args)
+			d := deed{past: "released", unit: "queue", already: "not delayed", freely: len(args) == 2, about: sel}.ofQueue(cmd, &s, args)
 			call := func(dryRun bool) (control.Outcome, error) {
 				if s.none {
 					return control.Outcome{}, nil
@@ -126,7 +130,7 @@ func newQueueReject(a *app) *cobra.Command {
 	var o acting
 	var r rejecting
 	cmd := &cobra.Command{
-		Use:   "reject MODULE QUEUE | SELECTION --text TEXT",
+		Use:   "reject [MODULE] QUEUE | SELECTION --text TEXT",
 		Short: "Reject everything in a host queue",
 		Long: "Reject Host Queue: fails all recipients in the queue, or those that match, that are\n" +
 			"not being processed. It counts recipients. The senders get a report with the text,\n" +
@@ -137,6 +141,10 @@ func newQueueReject(a *app) *cobra.Command {
 		Args:              usageArgs(cobra.MaximumNArgs(2)),
 		ValidArgsFunction: a.completeQueueName,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, err := a.hostQueue(cmd, args)
+			if err != nil {
+				return err
+			}
 			sel, err := s.parseQueue(a, cmd, args)
 			if err != nil {
 				return err
@@ -161,6 +169,7 @@ func newQueueReject(a *app) *cobra.Command {
 func (a *app) doAct(cmd *cobra.Command, s *selection, o acting, d deed, call control.Call[control.Act, control.Outcome],
 	act control.Act,
 ) error {
+	d.about = act.Selection
 	return a.do(cmd.Context(), o, d, func(dryRun bool) (control.Outcome, error) {
 		if s.none {
 			return control.Outcome{}, nil

@@ -211,7 +211,7 @@ func rowsOf[In, Row any](a *app, cmd *cobra.Command, s *selection, list control.
 }
 
 func parseID(cmd *cobra.Command, arg string) (mail.ID, error) {
-	id, ok := mail.ParseID(arg)
+	id, ok := mail.ParseID(strings.TrimSuffix(strings.TrimPrefix(arg, "["), "]")) // [4711] is how the logs write it
 	if !ok {
 		return 0, usagef(cmd, "%q is not the id of a message", arg)
 	}

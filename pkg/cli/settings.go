@@ -38,12 +38,12 @@ func showIs(word string) show {
 	}
 }
 
-func settingsTable() table[control.SettingRow] {
+func settingsTable(a *app) table[control.SettingRow] {
 	return table[control.SettingRow]{
 		columns: []column{
 			{field: "key", head: "KEY", show: showText},
 			{field: "value", head: "VALUE", show: showText, elastic: true},
-			{field: "default", head: "DEFAULT", show: showText, elastic: true},
+			{field: "default", head: "DEFAULT", show: showText, elastic: true, wide: a.narrow()},
 			{field: "changed", head: "CHANGED", show: showIs("changed")},
 			{field: "restart", head: "RESTART", show: showIs("waits"), wide: true},
 			{field: "chapter", head: "CHAPTER", show: showText, wide: true},
@@ -78,7 +78,7 @@ func newSettingsList(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := control.SettingsQuery{Match: strings.Join(args, "")}
 			rows := a.warned(control.SettingsList.Do(cmd.Context(), a.client(), q))
-			return printRows(a, settingsTable(), keeping(rows, func(r control.SettingRow) bool { return r.Changed || !changed }), false)
+			return printRows(a, settingsTable(a), keeping(rows, func(r control.SettingRow) bool { return r.Changed || !changed }), false)
 		},
 	}
 	cmd.Flags().BoolVar(&changed, "changed", false, "those alone whose value is not the default")
@@ -127,7 +127,7 @@ func newSettingsGet(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rows := a.warned(control.SettingsList.Do(cmd.Context(), a.client(), control.SettingsQuery{Keys: args}))
 			if len(args) > 1 || a.format != formTable || len(a.columns) > 0 {
-				return printRows(a, settingsTable(), rows, false)
+				return printRows(a, settingsTable(a), rows, false)
 			}
 			for r, err := range rows {
 				if err != nil {
@@ -203,7 +203,7 @@ func newPanel(a *app, p panel) *cobra.Command {
 		Example: "  cgq " + p.name + " show",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := settingsTable()
+			t := settingsTable(a)
 			chapter := t.columns[5]
 			chapter.wide = false
 			t.columns = append([]column{chapter}, append(t.columns[:5:5], t.columns[6:]...)...)

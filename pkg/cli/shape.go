@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -76,7 +78,7 @@ func newQueueShape(a *app) *cobra.Command {
 			rows := rowsOf(a, cmd, &s, control.QueueShape, control.ShapeQuery{Selection: sel, By: by})
 			switch {
 			case a.human():
-				return printRows(a, shapeTable(by), totalFirst(rows), false)
+				return a.printShape(shapeTable(by), totalFirst(rows))
 			case a.format == formName:
 				return printRows(a, table[control.ShapeRow]{name: shapeName}, named(rows), false)
 			case a.format == formCSV:
@@ -89,6 +91,31 @@ func newQueueShape(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&by, "by", by, "count by this: "+strings.Join(control.ShapeBy(), ", "))
 	_ = cmd.RegisterFlagCompletionFunc("by", fixed(control.ShapeBy()...)) // the flag is there
 	return cmd
+}
+
+// printShape prints a shape for people. Where there is little room, the ages that nothing
+// has make way for the names.
+func (a *app) printShape(t table[shapeLine], rows iter.Seq2[shapeLine, error]) error {
+	if !a.narrow() {
+		return printRows(a, t, rows, false)
+	}
+	var all []shapeLine
+	var failed error
+	used := map[string]bool{}
+	for row, err := range rows {
+		if err != nil {
+			failed = err
+			break
+		}
+		all = append(all, row)
+		for i, f := range fieldsOf(reflect.TypeFor[shapeLine]()) {
+			used[f.name] = used[f.name] || !reflect.ValueOf(row).Field(i).IsZero()
+		}
+	}
+	for i, c := range t.columns {
+		t.columns[i].wide = c.right && len(all) > 0 && !used[c.field]
+	}
+	return errors.Join(printRows(a, t, slice(all), false), failed)
 }
 
 func shapeName(r control.ShapeRow) string { return r.Name }

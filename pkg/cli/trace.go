@@ -93,7 +93,7 @@ func (a *app) printTrace(present traced, rows []control.TraceRow) error {
 		if err := a.printMessageHead(*present.Message); err != nil {
 			return err
 		}
-		if err := printRows(a, recipientTable(), slice(present.Message.Recipients), false); err != nil {
+		if err := printRows(a, recipientTable(a), slice(present.Message.Recipients), false); err != nil {
 			return err
 		}
 		fmt.Fprintln(a.out)

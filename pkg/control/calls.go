@@ -240,6 +240,24 @@ type QueueRow struct {
 	Attempts    int       `json:"attempts"`              // failed ones of the queue in a row
 	LastError   string    `json:"last_error"`            // queue-wide; hostile
 	Hold        string    `json:"hold"`                  // the reason of the hold
+
+	// Of the oldest message that failed for itself, not with the queue: a host that
+	// greylists delays messages, never the queue.
+	MessageAttempts int    `json:"message_attempts,omitempty"`
+	MessageError    string `json:"message_error,omitempty"` // hostile
+}
+
+// Seen is the row as people want it: a queue in which every message waits for itself is
+// suspended, the chapter's word for that, and without an error of its own it has theirs.
+// In JSON its state stays ready, which is what the chapter says of a queue.
+func (q QueueRow) Seen() QueueRow {
+	if q.State == Ready && !q.NextAttempt.IsZero() {
+		q.State = Suspended
+	}
+	if q.LastError == "" {
+		q.LastError, q.Attempts = q.MessageError, max(q.Attempts, q.MessageAttempts)
+	}
+	return q
 }
 
 // A QueueHead is the head of the page of a host queue (chapter: the table header
@@ -249,7 +267,8 @@ type QueueHead struct {
 	Queue       string    `json:"queue"`
 	Status      State     `json:"status"`
 	DelayedTill time.Time `json:"delayed_till,omitzero"`
-	LastError   string    `json:"last_error"` // queue-wide; hostile
+	LastError   string    `json:"last_error"`            // queue-wide; hostile
+	NextAttempt time.Time `json:"next_attempt,omitzero"` // the next that is due by itself
 }
 
 // A MessageRow is one message in one host queue.
@@ -295,6 +314,7 @@ type Message struct {
 	Source     string         `json:"source"` // Submit Address tag
 	Bytes      int64          `json:"bytes"`  // of the text
 	Recipients []RecipientRow `json:"recipients"`
+	Expires    time.Time      `json:"expires,omitzero"` // from then on a failed attempt is the last, of the recipient with the least time
 }
 
 // A RecipientRow is one active recipient of a message.

@@ -72,3 +72,15 @@ func TestSchedule(t *testing.T) {
 		t.Errorf("%d times of a message that never expires, want %d", len(got), scheduled)
 	}
 }
+
+// A module that gives nothing up has no last attempt.
+func TestExpires(t *testing.T) {
+	now := time.Date(2026, 11, 25, 3, 0, 0, 0, time.UTC)
+	k := New(nil, func(module string) Plan { return map[string]Plan{"SMTP": {Expire: 3 * time.Hour}}[module] }, Logs{})
+	if got := k.Expires("SMTP", now); !got.Equal(now.Add(3 * time.Hour)) {
+		t.Errorf("SMTP: %v, want three hours later", got)
+	}
+	if got := k.Expires("LOCAL", now); !got.IsZero() {
+		t.Errorf("LOCAL: %v, want never", got)
+	}
+}

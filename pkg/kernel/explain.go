@@ -26,6 +26,16 @@ type Explanation struct {
 	Schedule []time.Time         // the coming attempts, if each of them fails, until the oldest message expires
 }
 
+// Expires is from when on a failed attempt of a module is the last one of a message that was
+// submitted then; zero: no attempt is.
+func (k *Kernel) Expires(module string, submitted time.Time) time.Time {
+	plan := k.plan(module)
+	if plan.Expire <= 0 || submitted.IsZero() {
+		return time.Time{}
+	}
+	return submitted.Add(plan.Expire)
+}
+
 // scheduled is how many coming attempts an explanation has at most.
 const scheduled = 20
 

@@ -47,8 +47,10 @@ type HostView struct {
 	Next       time.Time // when a worker comes; zero: at any time, or nobody knows
 	Attempts   int       // failed ones, of the queue as a whole
 	LastError  mail.Result
-	Held       int    // messages that are held
-	Hold       string // why the first of them is, if all are
+	OwnTries   int         // failed attempts of the message that OwnError is of
+	OwnError   mail.Result // of the oldest message that failed for itself, as when it is greylisted; zero: none
+	Held       int         // messages that are held
+	Hold       string      // why the first of them is, if all are
 }
 
 // Hosts returns the keys of all host queues, sorted. They are read only: as long as no host
@@ -73,6 +75,7 @@ func (s *State) Host(k Key, now time.Time) (v HostView, ok bool) {
 	if h.head != nil {
 		v.Oldest = h.head.msg.packed.submitted()
 	}
+	v.OwnTries, v.OwnError = h.own()
 	if h.head != nil && h.held == h.entries {
 		v.Hold = s.why(h.head.msg, h.head.held())
 	}
@@ -84,6 +87,30 @@ func (s *State) Host(k Key, now time.Time) (v HostView, ok bool) {
 		v.Next = s.out(h.at)
 	}
 	return v, true
+}
+
+// ownLook is at how many recipients own looks, from the oldest message on: it is asked for
+// every host queue of a list.
+const ownLook = 64
+
+// own is the error of the oldest message that failed without its host queue, and how often
+// that did.
+func (h *host) own() (tries int, last mail.Result) {
+	looked := 0
+	for e := h.head; e != nil && looked < ownLook; e = e.next {
+		if e.last != nil {
+			return int(e.attempts), *e.last
+		}
+		for _, r := range e.recipients {
+			if looked++; looked > ownLook {
+				break
+			}
+			if r.last != nil && !r.is(done) {
+				return int(r.attempts) + int(e.attempts), *r.last
+			}
+		}
+	}
+	return 0, mail.Result{}
 }
 
 // held is the first recipient of an entry that is not done.

@@ -240,3 +240,19 @@ func TestOlder(t *testing.T) {
 		t.Errorf("Older = %s, want %s", got, want)
 	}
 }
+
+// A host that greylists delays messages, never its queue: the list still says why.
+func TestAHostQueueHasTheErrorOfItsOldestFailedMessage(t *testing.T) {
+	s := New()
+	s.SetLimits("SMTP", limits)
+	hour := epoch.Add(time.Hour)
+	add(s, 1, "a")
+	add(s, 2, "a")
+	add(s, 3, "a")
+	s.Apply(2, fact.Tried{Attempts: 3, Until: hour, Result: mail.Result{Text: "greylisted"}})
+	s.Apply(3, fact.Suspended{Module: "SMTP", Queue: "a", Attempts: 1, Until: hour, Result: mail.Result{Text: "too busy"}})
+	v, _ := s.Host(Key{Module: "SMTP", Queue: "a"}, epoch)
+	if v.OwnError.Text != "greylisted" || v.OwnTries != 3 || v.LastError.Text != "" {
+		t.Errorf("own error %q after %d, the queue's %q; want greylisted after 3, and none", v.OwnError.Text, v.OwnTries, v.LastError.Text)
+	}
+}

@@ -117,6 +117,9 @@ func whereError(source string, err error) *Error {
 	if strings.HasPrefix(at.Message, "unknown name") {
 		e.Hint = "the fields are " + names(fields)
 	}
+	if strings.HasPrefix(at.Message, "bad number syntax") {
+		e.Hint = `with a unit it is duration("2h") or bytes("1M")`
+	}
 	return e
 }
 

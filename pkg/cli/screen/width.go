@@ -29,6 +29,20 @@ func Cut(s string, width int) string {
 	return twwidth.Truncate(s, width, "…")
 }
 
+// CutMiddle returns s, or its beginning and its end, in at most width columns, with … where
+// it was cut: the end of a long domain says most.
+func CutMiddle(s string, width int) string {
+	if width < 3 || Width(s) <= width {
+		return Cut(s, width)
+	}
+	head := twwidth.Truncate(s, (width-1)/2)
+	tail := []rune(s[len(head):])
+	for Width(string(tail)) > width-1-Width(head) {
+		tail = tail[1:]
+	}
+	return head + "…" + string(tail)
+}
+
 // Fit is s in exactly width columns: cut, or with blanks behind.
 func Fit(s string, width int) string {
 	s = Cut(s, width)

@@ -74,3 +74,20 @@ func TestWrap(t *testing.T) {
 		}
 	}
 }
+
+func TestCutMiddleKeepsBothEnds(t *testing.T) {
+	for _, tt := range []struct {
+		in    string
+		width int
+		want  string
+	}{
+		{"example.com", 20, "example.com"},
+		{"a-long-name.of.example.com", 12, "a-lon…le.com"},
+		{"日本語の件名です.example", 12, "日本…example"},
+		{"abc", 2, "a…"},
+	} {
+		if got := screen.CutMiddle(tt.in, tt.width); got != tt.want || screen.Width(got) > tt.width {
+			t.Errorf("CutMiddle(%q, %d) = %q, want %q", tt.in, tt.width, got, tt.want)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func (l *look) ask(ctx context.Context, client *control.Client, sel control.Sele
 		if err != nil {
 			return err
 		}
-		l.queues = append(l.queues, row)
+		l.queues = append(l.queues, row.Seen())
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (l *list) keep(rows int) {
 type widths struct{ queue, err int }
 
 // others is how much the other columns take, with the blanks between all of them.
-const others = 49
+const others = 51
 
 func columns(width int) widths {
 	room := max(20, width-others)
@@ -119,7 +119,7 @@ func (l *list) head(width int) string {
 		}
 		return ""
 	}
-	return "  " + screen.Fit("MODULE", 8) + " " + screen.Fit("QUEUE"+mark(byName), w.queue) + " " + screen.Fit("STATE", 7) +
+	return "  " + screen.Fit("MODULE", 8) + " " + screen.Fit("QUEUE"+mark(byName), w.queue) + " " + screen.Fit("STATE", 9) +
 		screen.FitRight(mark(bySize)+"MSGS", 7) + screen.FitRight("RCPTS", 7) + screen.FitRight(mark(byAge)+"OLDEST", 7) +
 		screen.FitRight("NEXT", 7) + "  " + screen.Cut("LAST ERROR"+mark(byError), w.err)
 }
@@ -127,8 +127,8 @@ func (l *list) head(width int) string {
 // row is a queue in the columns of the table, in three parts: the state may be coloured.
 func row(q control.QueueRow, width int, now time.Time) (before, state, after string) {
 	w := columns(width)
-	before = screen.Fit(screen.Firm(q.Module), 8) + " " + screen.Fit(screen.Firm(q.Queue), w.queue) + " "
-	state = screen.Fit(screen.Firm(string(q.State)), 7)
+	before = screen.Fit(screen.Firm(q.Module), 8) + " " + screen.Fit(screen.CutMiddle(screen.Firm(q.Queue), w.queue), w.queue) + " "
+	state = screen.Fit(screen.Firm(string(q.State)), 9)
 	oldest, next := "-", "-"
 	if !q.Oldest.IsZero() {
 		oldest = screen.Duration(now.Sub(q.Oldest))

@@ -67,7 +67,7 @@ func (m *model) header() []string {
 	waits := fmt.Sprintf("Messages %s  Recipients %s  Queues %d", short(l.elements[elementQueued]), short(l.rcpts),
 		len(l.queues))
 	before := ": "
-	for _, s := range []control.State{control.Active, control.Ready, control.Delayed, control.Held} {
+	for _, s := range []control.State{control.Active, control.Ready, control.Suspended, control.Delayed, control.Held} {
 		if n := l.states[s]; n > 0 {
 			waits, before = waits+fmt.Sprintf("%s%d %s", before, n, s), " "
 		}
@@ -150,7 +150,7 @@ func paintState(s control.State, text string) string {
 	switch s {
 	case control.Active:
 		return green.Render(text)
-	case control.Delayed:
+	case control.Delayed, control.Suspended:
 		return yellow.Render(text)
 	case control.Held:
 		return red.Render(text)
