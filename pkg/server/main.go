@@ -195,9 +195,8 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	defer release()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
-	context.AfterFunc(ctx, stop) // the second one kills
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -213,4 +212,17 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	return s.serve(ctx, hangup, errOut)
+}
+
+// untilSignal is ctx until SIGINT or SIGTERM; the second one kills. What it ends with is
+// context.Canceled: what NotifyContext ends with is that in some versions of Go only, and
+// in others looks like a fault.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	told, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(told, func() {
+		stop()
+		cancel()
+	})
+	return ctx, stop
 }
