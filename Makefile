@@ -87,12 +87,12 @@ install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 bin/cgq $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 bin/cgqd $(DESTDIR)$(PREFIX)/sbin/
-	install -D -m 644 docs/man/cgqd-settings.5 $(DESTDIR)$(PREFIX)/share/man/man5/cgqd-settings.5
-	install -D -m 644 completions/cgq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cgq
-	install -D -m 644 completions/cgq.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cgq
-	install -D -m 644 completions/cgq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cgq.fish
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	for p in cgq cgqd; do \
+	  install -D -m 644 completions/$$p.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p && \
+	  install -D -m 644 completions/$$p.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$p && \
+	  install -D -m 644 completions/$$p.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$p.fish || exit; done
+	for s in 1 5 8; do install -d $(DESTDIR)$(PREFIX)/share/man/man$$s && \
+	  install -m 644 docs/man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s/ || exit; done
 
 # What has the name already, such as another mail server's, stays: it is taken away by hand.
 install-sendmail: ## the names by which programs know a mail server, under $(DESTDIR)/usr
@@ -108,9 +108,10 @@ completions: build ## completions/ for bash, zsh, fish and PowerShell
 	bin/cgq completion zsh > completions/cgq.zsh
 	bin/cgq completion fish > completions/cgq.fish
 	bin/cgq completion powershell > completions/cgq.ps1
+	bin/cgqd gen-completions completions
 
 docs: completions ## what is made from the programs: completions/, docs/commands/, docs/man/, docs/settings.md and docs/openapi.yaml
-	rm -rf docs/commands
+	rm -rf docs/commands docs/man
 	bin/cgq gen-docs docs/commands
 	bin/cgq gen-man docs/man
 	bin/cgqd gen-docs docs

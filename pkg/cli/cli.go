@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -145,6 +146,9 @@ func newRoot(a *app) *cobra.Command {
 		}
 		return a.filtered(cmd)
 	}
+	root.Version = version() + ", " + runtime.Version()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version of this program") // without a short form
 	f := root.PersistentFlags()
 	base := a.base
 	if base == "" {

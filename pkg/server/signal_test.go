@@ -25,7 +25,7 @@ func TestASignalIsNoFault(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-ctx.Done()
-			if got := context.Cause(ctx); got != context.Canceled { //nolint:errorlint // that itself, not what says it is
+			if got := context.Cause(ctx); got != context.Canceled { // that itself, not what says it is
 				t.Errorf("cause = %v, want %v", got, context.Canceled)
 			}
 		})
