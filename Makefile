@@ -13,21 +13,36 @@ RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 .DEFAULT_GOAL := build
 .PHONY: run test powercut kill submitted lint bench bench-store bench-queue bench-router bench-enqueuer build install install-sendmail completions docs clean
 
-build: ## both programs into bin/
-	$(GO) build -trimpath -o bin/ ./cmd/...
+# Their version is the tag or the commit, where git tells it: not without git, not in an archive, not of somebody else's clone.
+VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+build: $(GO).there ## both programs into bin/
+	$(GO) build -trimpath -buildvcs=$(VCS) -o bin/ ./cmd/...
+
+define NEED
+cgqd is built with Go 1.26, which Go 1.21 and newer fetch by themselves. Debian 13: apt install golang-go.
+Elsewhere: https://go.dev/dl. Then it has to be in the PATH, or named: make GO=/usr/local/go/bin/go
+endef
+export NEED
+
+.PHONY: $(GO).there
+$(GO).there:
+	@command -v $(GO) >/dev/null || { printf '%s\n' "There is no $(GO) here." "$$NEED" >&2; exit 1; }
+	@case `GOTOOLCHAIN=local $(GO) env GOVERSION` in go1.?|go1.?.*|go1.1?|go1.1?.*|go1.20|go1.20.*) \
+	  printf '%s\n' "$(GO) is too old: `$(GO) version`." "$$NEED" >&2; exit 1;; esac
 
 define NEXT
 
-cgqd starts on 127.0.0.1:2525 with its base directory in $(BASE). In another terminal:
+cgqd starts on 127.0.0.1:2525 with its base directory in $(BASE). Ctrl-C stops it. In another terminal, in this directory:
 
-  send a mail      bin/cgq --base $(BASE) account create ann@example.com
-                   swaks --server 127.0.0.1:2525 --to ann@example.com
-  list the queue   bin/cgq --base $(BASE) queue list
-  follow the log   bin/cgq --base $(BASE) log tail -f
+  export CGQ_BASE=$(abspath $(BASE)) PATH=$$PWD/bin:$$PATH
+  cgq account create ann@example.com
+  swaks --server 127.0.0.1:2525 --to ann@example.com
+  cgq queue list
+  cgq log tail -f
 
 Without swaks: printf 'Subject: hello\n\nHello, Ann.\n' | curl -sS smtp://127.0.0.1:2525 \
                  --mail-from bob@example.net --mail-rcpt ann@example.com --crlf -T -
-Ctrl-C stops it.
 
 endef
 export NEXT
@@ -37,7 +52,7 @@ run: build ## a daemon with defaults in ./var, in the foreground
 	@printf '%s\n' "$$NEXT"
 	@exec bin/cgqd --base $(BASE)
 
-test: ## all tests
+test: $(GO).there ## all tests
 	$(GO) vet ./...
 	$(GO) test $(RACE) ./...
 
