@@ -13,21 +13,36 @@ RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 .DEFAULT_GOAL := build
 .PHONY: run test powercut kill submitted lint bench bench-store bench-queue bench-router bench-enqueuer build install install-sendmail completions docs clean
 
-build: ## both programs into bin/
-	$(GO) build -trimpath -o bin/ ./cmd/...
+# Their version is the tag or the commit, where git tells it: not without git, not in an archive, not of somebody else's clone.
+VCS = $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+build: $(GO).there ## both programs into bin/
+	$(GO) build -trimpath -buildvcs=$(VCS) -o bin/ ./cmd/...
+
+define NEED
+cgqd is built with Go 1.26, which Go 1.21 and newer fetch by themselves. Debian 13: apt install golang-go.
+Elsewhere: https://go.dev/dl. Then it has to be in the PATH, or named: make GO=/usr/local/go/bin/go
+endef
+export NEED
+
+.PHONY: $(GO).there
+$(GO).there:
+	@command -v $(GO) >/dev/null || { printf '%s\n' "There is no $(GO) here." "$$NEED" >&2; exit 1; }
+	@case `GOTOOLCHAIN=local $(GO) env GOVERSION` in go1.?|go1.?.*|go1.1?|go1.1?.*|go1.20|go1.20.*) \
+	  printf '%s\n' "$(GO) is too old: `$(GO) version`." "$$NEED" >&2; exit 1;; esac
 
 define NEXT
 
-cgqd starts on 127.0.0.1:2525 with its base directory in $(BASE). In another terminal:
+cgqd starts on 127.0.0.1:2525 with its base directory in $(BASE). Ctrl-C stops it. In another terminal, in this directory:
 
-  send a mail      bin/cgq --base $(BASE) account create ann@example.com
-                   swaks --server 127.0.0.1:2525 --to ann@example.com
-  list the queue   bin/cgq --base $(BASE) queue list
-  follow the log   bin/cgq --base $(BASE) log tail -f
+  export CGQ_BASE=$(abspath $(BASE)) PATH=$$PWD/bin:$$PATH
+  cgq account create ann@example.com
+  swaks --server 127.0.0.1:2525 --to ann@example.com
+  cgq queue list
+  cgq log tail -f
 
 Without swaks: printf 'Subject: hello\n\nHello, Ann.\n' | curl -sS smtp://127.0.0.1:2525 \
                  --mail-from bob@example.net --mail-rcpt ann@example.com --crlf -T -
-Ctrl-C stops it.
 
 endef
 export NEXT
@@ -37,7 +52,7 @@ run: build ## a daemon with defaults in ./var, in the foreground
 	@printf '%s\n' "$$NEXT"
 	@exec bin/cgqd --base $(BASE)
 
-test: ## all tests
+test: $(GO).there ## all tests
 	$(GO) vet ./...
 	$(GO) test $(RACE) ./...
 
@@ -87,12 +102,12 @@ install: $(if $(wildcard bin/cgqd),,build) $(if $(wildcard completions/cgq.bash)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
 	install -m 755 bin/cgq $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 bin/cgqd $(DESTDIR)$(PREFIX)/sbin/
-	install -D -m 644 docs/man/cgqd-settings.5 $(DESTDIR)$(PREFIX)/share/man/man5/cgqd-settings.5
-	install -D -m 644 completions/cgq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cgq
-	install -D -m 644 completions/cgq.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_cgq
-	install -D -m 644 completions/cgq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/cgq.fish
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	for p in cgq cgqd; do \
+	  install -D -m 644 completions/$$p.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$p && \
+	  install -D -m 644 completions/$$p.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_$$p && \
+	  install -D -m 644 completions/$$p.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/$$p.fish || exit; done
+	for s in 1 5 8; do install -d $(DESTDIR)$(PREFIX)/share/man/man$$s && \
+	  install -m 644 docs/man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s/ || exit; done
 
 # What has the name already, such as another mail server's, stays: it is taken away by hand.
 install-sendmail: ## the names by which programs know a mail server, under $(DESTDIR)/usr
@@ -108,9 +123,10 @@ completions: build ## completions/ for bash, zsh, fish and PowerShell
 	bin/cgq completion zsh > completions/cgq.zsh
 	bin/cgq completion fish > completions/cgq.fish
 	bin/cgq completion powershell > completions/cgq.ps1
+	bin/cgqd gen-completions completions
 
 docs: completions ## what is made from the programs: completions/, docs/commands/, docs/man/, docs/settings.md and docs/openapi.yaml
-	rm -rf docs/commands
+	rm -rf docs/commands docs/man
 	bin/cgq gen-docs docs/commands
 	bin/cgq gen-man docs/man
 	bin/cgqd gen-docs docs

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -57,9 +58,8 @@ type app struct {
 // Main runs cgq with the process's arguments and returns its exit status.
 func Main() int {
 	debug.SetGCPercent(400) // it lives for a moment, and lists are streamed
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop) // the second signal is the hard one
 	width, dumb := terminal(os.Stdout), os.Getenv("TERM") == "dumb"
 	a := &app{
 		in: os.Stdin, out: os.Stdout, errOut: os.Stderr, width: width, now: time.Now, every: time.Second / 4,
@@ -74,6 +74,19 @@ func Main() int {
 		return a.sendmail(ctx, name, os.Args[1:])
 	}
 	return a.run(ctx, os.Args[1:])
+}
+
+// untilSignal is ctx until SIGINT or SIGTERM; the second one is the hard one. What it ends
+// with is context.Canceled: what NotifyContext ends with is that in some versions of Go
+// only, and in others looks like a fault.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	told, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(told, func() {
+		stop()
+		cancel()
+	})
+	return ctx, stop
 }
 
 // terminal returns the columns of the terminal that f is, or 0.
@@ -138,6 +151,9 @@ func newRoot(a *app) *cobra.Command {
 		}
 		return a.filtered(cmd)
 	}
+	root.Version = version() + ", " + runtime.Version()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version of this program") // without a short form
 	f := root.PersistentFlags()
 	base := a.base
 	if base == "" {

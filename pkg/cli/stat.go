@@ -72,14 +72,11 @@ func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "The versions of cgq and of the daemon that runs",
-		Long:    "Prints the version of this program and, when one runs, of the daemon.",
+		Long:    "Prints the version of this program and, when one runs, of the daemon. cgq --version asks no daemon.",
 		Example: "  cgq version -o json",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := versions{Version: "unknown", Go: runtime.Version()}
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				v.Version = info.Main.Version
-			}
+			v := versions{Version: version(), Go: runtime.Version()}
 			d, err := control.Ping.Do(cmd.Context(), a.client(), control.Nothing{})
 			if err == nil {
 				v.Daemon = &d
@@ -89,6 +86,14 @@ func newVersion(a *app) *cobra.Command {
 			return errors.Join(a.printVersions(v), err)
 		},
 	}
+}
+
+// version is that of the build.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
 }
 
 func (a *app) printVersions(v versions) error {

@@ -214,7 +214,8 @@ func newFsck(base *string, out io.Writer) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&repair, "repair", false, "do what a start does, then check again")
-	cmd.Flags().StringVarP(&form, "output", "o", "text", "form of the output: text, json")
+	cmd.Flags().StringVarP(&form, "output", "o", "text", "`form` of the output: text, json")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)) // it is there
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"syscall"
 
@@ -48,11 +50,9 @@ func noArgs(_ *cobra.Command, args []string) error {
 }
 
 func newCommand(out, errOut io.Writer) *cobra.Command {
+	const standard = "/var/lib/cgq"
 	var profile string
-	base := os.Getenv("CGQ_BASE")
-	if base == "" {
-		base = "/var/lib/cgq"
-	}
+	base := cmp.Or(os.Getenv("CGQ_BASE"), standard)
 	root := &cobra.Command{
 		Use:   "cgqd",
 		Short: "The mail queue daemon",
@@ -74,11 +74,22 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetErr(errOut)
-	root.PersistentFlags().StringVar(&base, "base", base, "the base directory, also $CGQ_BASE")
-	root.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile for go tool pprof to this file")
+	root.Version = version() + ", " + runtime.Version()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version of this program") // without a short form
+	root.PersistentFlags().StringVar(&base, "base", base, "base `directory`; $CGQ_BASE names another default")
+	root.PersistentFlags().Lookup("base").DefValue = standard // the help is the same for everybody
+	_ = root.MarkPersistentFlagDirname("base")                // it is there
+	root.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile for go tool pprof to this `file`")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out), newOpenAPI(out), newGenDocs())
+	root.AddCommand(newInit(&base, out), newCheck(&base, out), newFsck(&base, out), newRestore(&base, out),
+		newOpenAPI(out), newGenDocs(), newGenCompletions())
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "restore" { // that alone takes a file
+			cmd.ValidArgsFunction = cobra.NoFileCompletions
+		}
+	}
 	return root
 }
 
@@ -102,8 +113,11 @@ func startProfile(file string) (stop func(), err error) {
 
 func newCheck(base *string, out io.Writer) *cobra.Command {
 	return &cobra.Command{
-		Use:     "check",
-		Short:   "Validate all settings and change nothing",
+		Use:   "check",
+		Short: "Validate all settings and change nothing",
+		Long: "check reads all files in Settings/ as a start does, and says of each problem file, line and key.\n" +
+			"A cgqd that runs is not asked, and goes on with the settings that it has.\n\n" +
+			"Exit status: 0 all in order, 1 something is wrong, 2 usage.",
 		Example: "  cgqd check --base /var/lib/cgq",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -138,9 +152,12 @@ func newInit(base *string, out io.Writer) *cobra.Command {
 		Use:   "init",
 		Short: "Make a base directory with commented settings",
 		Long: "init writes Settings/ with defaults, each explained, and makes the Account postmaster.\n" +
-			"It refuses a directory that has settings already.",
-		Example: "  cgqd init --base /var/lib/cgq --domain example.com --smtp 0.0.0.0:25",
-		Args:    noArgs,
+			"It refuses a directory that has settings already. Without --smtp mail is taken from this\n" +
+			"machine alone, at 127.0.0.1:2525.\n\n" +
+			"Exit status: 0 done, 1 failed, 2 usage.",
+		Example: "  cgqd init --base ./var --domain example.com\n" +
+			"  cgqd init --base /var/lib/cgq --domain example.com --smtp 0.0.0.0:25",
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return initialize(*base, out, func(c *config) {
 				if domain != "" {
@@ -153,9 +170,9 @@ func newInit(base *string, out io.Writer) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&domain, "domain", "", "the main domain; its Accounts are here (default: the name of this host)")
-	cmd.Flags().StringVar(&listen, "smtp", "", "the address to take mail at (default 127.0.0.1:2525)")
-	cmd.Flags().StringVar(&relay, "relay", "", "a host, or host:port, that takes all mail that leaves (default: MX of each domain)")
+	cmd.Flags().StringVar(&domain, "domain", "", "the main `domain`; its Accounts are here (default: the name of this host)")
+	cmd.Flags().StringVar(&listen, "smtp", "", "the `address` to take mail at (default 127.0.0.1:2525)")
+	cmd.Flags().StringVar(&relay, "relay", "", "a `host`, or host:port, that takes all mail that leaves (default: MX of each domain)")
 	return cmd
 }
 
@@ -198,9 +215,8 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	defer release()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilSignal(ctx)
 	defer stop()
-	context.AfterFunc(ctx, stop) // the second one kills
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -216,4 +232,17 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	return s.serve(ctx, hangup, errOut)
+}
+
+// untilSignal is ctx until SIGINT or SIGTERM; the second one kills. What it ends with is
+// context.Canceled: what NotifyContext ends with is that in some versions of Go only, and
+// in others looks like a fault.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	told, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(ctx)
+	context.AfterFunc(told, func() {
+		stop()
+		cancel()
+	})
+	return ctx, stop
 }

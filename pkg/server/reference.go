@@ -2,11 +2,9 @@ package server
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/spf13/cobra"
+	"cgq/pkg/cli/manual"
 )
 
 // referenceHead is what the reference of the settings begins with. In the manual page the
@@ -28,13 +26,13 @@ func reference() string {
 	return b.String()
 }
 
-// manual is the manual page cgqd-settings(5), in the form of man(7).
-func manual() string {
+// settingsPage is the manual page cgqd-settings(5), in the form of man(7).
+func settingsPage() string {
 	var b strings.Builder
 	b.WriteString(".TH CGQD-SETTINGS 5\n.SH NAME\ncgqd-settings \\- the settings of cgqd\n.SH DESCRIPTION\n")
-	b.WriteString(strings.ReplaceAll(roff(strings.TrimSpace(referenceHead)), "\n\n", "\n.PP\n") + "\n")
+	b.WriteString(strings.ReplaceAll(manual.Roff(strings.TrimSpace(referenceHead)), "\n\n", "\n.PP\n") + "\n")
 	for _, s := range defaults().sections() {
-		fmt.Fprintf(&b, ".SH %s.toml\n%s\n", strings.ToUpper(s.Name), roff(strings.NewReplacer("[", "docs/", "]", "", "(rules.md)", "", "(filters.md)", "").Replace(s.Doc)))
+		fmt.Fprintf(&b, ".SH %s.toml\n%s\n", strings.ToUpper(s.Name), manual.Roff(strings.NewReplacer("[", "docs/", "]", "", "(rules.md)", "", "(filters.md)", "").Replace(s.Doc)))
 		for _, k := range s.Schema() {
 			facts := []string{k.Type}
 			if k.Unit != "" {
@@ -43,44 +41,16 @@ func manual() string {
 			if k.Default != "" {
 				facts = append(facts, "default "+k.Default)
 			}
-			fmt.Fprintf(&b, ".TP\n.B %s\n(%s)", roff(k.Key), roff(strings.Join(facts, "; ")))
+			fmt.Fprintf(&b, ".TP\n.B %s\n(%s)", manual.Roff(k.Key), manual.Roff(strings.Join(facts, "; ")))
 			if k.Doc != "" {
-				b.WriteString("\n" + roff(k.Doc))
+				b.WriteString("\n" + manual.Roff(k.Doc))
 			}
 			if k.Chapter != "" {
-				b.WriteString("\n(chapter: " + roff(k.Chapter) + ")")
+				b.WriteString("\n(chapter: " + manual.Roff(k.Chapter) + ")")
 			}
 			b.WriteByte('\n')
 		}
 	}
-	b.WriteString(".SH SEE ALSO\ncgq(1), cgqd(8)\n")
+	b.WriteString(".SH SEE ALSO\n.BR cgq (1),\n.BR cgqd (8)\n")
 	return b.String()
-}
-
-// roff is a text that commands nothing.
-func roff(s string) string {
-	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
-	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {
-		s = `\&` + s
-	}
-	return s
-}
-
-// newGenDocs returns the command that writes the reference.
-func newGenDocs() *cobra.Command {
-	return &cobra.Command{
-		Use: "gen-docs DIR", Short: "Write the reference of the settings", Hidden: true, Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			for name, text := range map[string]string{"settings.md": reference(), "man/cgqd-settings.5": manual()} {
-				file := filepath.Join(args[0], name)
-				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-					return err
-				}
-				if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
 }
