@@ -244,7 +244,7 @@ func hasVersion(name, text string, there bool, version string) error {
 
 // changeSettings has a change done, and puts it on record.
 func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.SettingsChanged, error) {
-	o.Edit = guarded(o.Who, o.Edit)
+	o.Edit = s.guarded(o.Who, o.Edit)
 	out, err := s.Settings.Change(ctx, o)
 	if err != nil || out.Number == 0 {
 		return out, err
@@ -264,11 +264,12 @@ func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.S
 const accessFile = "access.toml"
 
 // guarded lets nobody give rights who has not all of them: he would give himself the rest.
-func guarded(who control.Actor, edit func(settings.Files) (settings.Files, error)) func(settings.Files) (settings.Files, error) {
+func (s *Server) guarded(who control.Actor, edit func(settings.Files) (settings.Files, error)) func(settings.Files) (settings.Files, error) {
 	return func(files settings.Files) (settings.Files, error) {
 		next, err := edit(files)
 		all := !slices.ContainsFunc(control.Rights(), func(r control.Right) bool { return !who.Has(r) })
 		if err == nil && !all && slices.Contains(next.Changed(files), accessFile) {
+			s.Refused(who, "Settings/"+accessFile, control.Right("all"))
 			err = control.Errorf(control.KindNoRight, "nothing was changed", "who changes Settings/%s has to have all rights; user %s has not", accessFile, who.Name)
 		}
 		return next, err
