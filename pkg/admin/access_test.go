@@ -201,6 +201,35 @@ func TestRefusalsWithinRequestsAreInTheAuditLog(t *testing.T) {
 	}
 }
 
+// All that is in Audit is of one level: what goes on to syslog, by its level, has all of it.
+func TestAuditHasOneLevel(t *testing.T) {
+	c := newCupboard(t, boxText)
+	file, err := control.SettingsFile.Do(t.Context(), c.client, control.SettingsFileName{Name: "box"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Text = "# less\n"
+	if _, err := control.SettingsReplace.Do(t.Context(), c.client, file); err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t)
+	id := h.put(t, "x@c.example")
+	if _, err := control.MessageContent.Do(t.Context(), h.client, control.MessageID{ID: id}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range []*serverlog.Log{c.log, h.log} {
+		n := 0
+		for l, err := range log.Tail(t.Context(), serverlog.Query{Last: -1, Components: []string{"AUDIT"}}) {
+			if n++; err != nil || l.Level != serverlog.Major {
+				t.Errorf("%q, %v", l, err)
+			}
+		}
+		if n == 0 {
+			t.Error("nothing is in Audit")
+		}
+	}
+}
+
 func TestWhoami(t *testing.T) {
 	h, _ := empty(t)
 	s := h.face(t)

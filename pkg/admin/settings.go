@@ -11,6 +11,7 @@ import (
 
 	"cgq/pkg/control"
 	"cgq/pkg/history"
+	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 )
 
@@ -253,9 +254,9 @@ func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.S
 	if o.Why != "" {
 		attrs = append(attrs, "why", o.Why)
 	}
-	s.Audit.InfoContext(ctx, "the settings were changed by "+o.Who.Name, attrs...)
+	s.Audit.Log(ctx, serverlog.Major, "the settings were changed by "+o.Who.Name, attrs...)
 	for _, c := range out.Changes {
-		s.Audit.InfoContext(ctx, fmt.Sprintf("setting %s: %s -> %s", c.Key, c.Before, c.After), "change", out.Number, "by", o.Who.Name)
+		s.Audit.Log(ctx, serverlog.Major, fmt.Sprintf("setting %s: %s -> %s", c.Key, c.Before, c.After), "change", out.Number, "by", o.Who.Name)
 	}
 	return out, nil
 }
