@@ -72,7 +72,7 @@ func HandleUpload[In, Out any](m *Mux, u Upload[In, Out], fn UploadFunc[In, Out]
 		e := m.explain(r.Context(), u.Path, err)
 		answer(w, e.Status, e)
 		_ = ctrl.Flush()
-		body.drain()
+		body.drain(r)
 		return nil
 	})
 }
@@ -179,14 +179,21 @@ func (b *uploadBody) waited() {
 	_ = b.ctrl.SetReadDeadline(time.Time{})
 }
 
-// drain reads on for a while, so that a caller hears the answer who has sent too much.
-func (b *uploadBody) drain() {
+// drain reads on for a while, so that a caller hears the answer who has sent too much: of a
+// connection that is closed with something unread in it he hears nothing. A body whose read has
+// come to its deadline is not read any more, so then it is the connection itself, which
+// nobody else reads before the end of the request.
+func (b *uploadBody) drain(r *http.Request) {
 	long := drainTime
 	if b.stop.Err() != nil {
 		long = time.Second
 	}
-	_ = b.ctrl.SetReadDeadline(time.Now().Add(long))
-	_, _ = io.Copy(io.Discard, b.src)
+	by := time.Now().Add(long)
+	_ = b.ctrl.SetReadDeadline(by)
+	_, err := io.Copy(io.Discard, b.src)
+	if p, _ := r.Context().Value(peerKey{}).(*peer); errors.Is(err, os.ErrDeadlineExceeded) && p != nil && p.conn != nil && time.Now().Before(by) {
+		_, _ = io.Copy(io.Discard, p.conn)
+	}
 }
 
 // An uploadWire reads from the connection.
