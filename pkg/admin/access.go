@@ -75,8 +75,8 @@ func (r *refusals) add(what denial, later func(more int)) (first bool, as denial
 	return true, what
 }
 
-// refused tells the Audit log who was refused what.
-func (s *Server) refused(who control.Actor, path string, need control.Right) {
+// Refused tells the Audit log who was refused what. It is that of a [control.Mux].
+func (s *Server) Refused(who control.Actor, path string, need control.Right) {
 	whom := who.Name
 	first, as := s.refusals.add(denial{who.UID, path}, func(more int) {
 		s.note(context.Background(), who, fmt.Sprintf("refused: %s to %s, %d times more within a minute", path, whom, more), "right", string(need))

@@ -16,6 +16,7 @@ import (
 	"cgq/pkg/control"
 	"cgq/pkg/disk/crashdisk"
 	"cgq/pkg/serverlog"
+	"cgq/pkg/settings"
 )
 
 // matrix is which right each request needs: what CLI.md and the chapter say. A new request
@@ -154,6 +155,79 @@ func TestRefusalsAreInTheAuditLog(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 	})
+}
+
+// audited are the lines of the Audit log about a text.
+func (h *house) audited(t *testing.T, text string) (lines []string) {
+	t.Helper()
+	for l, err := range h.log.Tail(t.Context(), serverlog.Query{Last: -1, Components: []string{"AUDIT"}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(l.Text, text) {
+			lines = append(lines, l.Text)
+		}
+	}
+	return lines
+}
+
+// Also what is refused within a request stands there, and mail that a program may not hand in.
+func TestRefusalsWithinRequestsAreInTheAuditLog(t *testing.T) {
+	c := newCupboard(t, boxText)
+	if err := settings.Replace(c.fs, "S", "access.toml", "# nobody\n"); err != nil {
+		t.Fatal(err)
+	}
+	c.load(t)
+	c.rights = []control.Right{control.Settings}
+	file, err := control.SettingsFile.Do(t.Context(), c.client, control.SettingsFileName{Name: "access"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Text = "# me\n"
+	if _, err := control.SettingsReplace.Do(t.Context(), c.client, file); kind(err) != control.KindNoRight {
+		t.Fatal(err)
+	}
+	if lines := c.audited(t, "refused: Settings/access.toml to "); len(lines) != 1 || !strings.HasSuffix(lines[0], ", right=all") {
+		t.Errorf("%q", lines)
+	}
+	s := &admin.Server{Log: c.log, Audit: c.log.Logger("AUDIT")}
+	m := (&admin.Submitter{Refused: s.Refused}).Mux(nil)
+	if m.Refused == nil {
+		t.Fatal("nobody hears of it")
+	}
+	m.Refused(control.Actor{UID: 4711, Name: "eve"}, "submit", control.Submit)
+	if lines := c.audited(t, "refused: submit to eve, uid=4711"); len(lines) != 1 {
+		t.Errorf("%q", lines)
+	}
+}
+
+// All that is in Audit is of one level: what goes on to syslog, by its level, has all of it.
+func TestAuditHasOneLevel(t *testing.T) {
+	c := newCupboard(t, boxText)
+	file, err := control.SettingsFile.Do(t.Context(), c.client, control.SettingsFileName{Name: "box"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Text = "# less\n"
+	if _, err := control.SettingsReplace.Do(t.Context(), c.client, file); err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t)
+	id := h.put(t, "x@c.example")
+	if _, err := control.MessageContent.Do(t.Context(), h.client, control.MessageID{ID: id}, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range []*serverlog.Log{c.log, h.log} {
+		n := 0
+		for l, err := range log.Tail(t.Context(), serverlog.Query{Last: -1, Components: []string{"AUDIT"}}) {
+			if n++; err != nil || l.Level != serverlog.Major {
+				t.Errorf("%q, %v", l, err)
+			}
+		}
+		if n == 0 {
+			t.Error("nothing is in Audit")
+		}
+	}
 }
 
 func TestWhoami(t *testing.T) {

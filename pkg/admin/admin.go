@@ -54,7 +54,7 @@ type Server struct {
 
 // Mux returns what serves all requests; faults go to log.
 func (s *Server) Mux(log *slog.Logger) *control.Mux {
-	m := &control.Mux{Log: log, Grant: s.Access.Rights, Refused: s.refused}
+	m := &control.Mux{Log: log, Grant: s.Access.Rights, Refused: s.Refused}
 	control.HandleRows(m, control.QueueList, s.queueList)
 	control.Handle(m, control.QueueShow, s.queueShow)
 	control.HandleRows(m, control.QueueShape, s.queueShape)

@@ -22,6 +22,7 @@ type Health struct {
 	Kept       int               // files in Queue/damaged
 	FileSystem string            // that of the Queue, if it does not keep what was synced
 	Durable    bool              // everything is synced
+	Unshown    error             // why metrics are not shown where the settings say
 	Wrong      settings.Problems // why the files of settings are not applied as they are on the disk
 }
 
@@ -88,7 +89,7 @@ func (h *Health) items(q control.CheckQuery, w waitings, now time.Time) []contro
 		above("delayed_queues", int64(w.delayed), "", int64(q.DelayedWarning), int64(q.DelayedCritical),
 			strconv.Itoa(w.delayed)+" host queues are delayed")}
 	items = append(items, h.space()...)
-	return append(items, h.journal(q), h.journalAge(now), h.checkpoint(), h.damaged(), h.promises(), h.settings())
+	return append(items, h.journal(q), h.journalAge(now), h.checkpoint(), h.damaged(), h.promises(), h.settings(), h.metrics())
 }
 
 func seconds(s control.Seconds) int64 { return int64(s.Duration().Seconds()) }
@@ -242,4 +243,12 @@ func (h *Health) settings() control.CheckItem {
 		i.Text += fmt.Sprintf(" (and %d more)", more)
 	}
 	return i
+}
+
+func (h *Health) metrics() control.CheckItem {
+	wrong := ""
+	if h.Unshown != nil {
+		wrong = "metrics are not shown: " + h.Unshown.Error()
+	}
+	return item("metrics", "metrics are shown where the settings say", wrong, control.VerdictWarning)
 }

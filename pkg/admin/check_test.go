@@ -59,6 +59,7 @@ func TestCheckJudges(t *testing.T) {
 		"wrong settings": {func(h *admin.Health) {
 			h.Wrong = settings.Problems{{File: "Settings/queue.toml", Line: 3, Why: "bad"}, {}}
 		}, control.CheckQuery{}, map[string]control.Verdict{"settings": warning}, "Settings/queue.toml:3: bad (and 1 more)"},
+		"no metrics":        {func(h *admin.Health) { h.Unshown = errors.New("it is taken") }, control.CheckQuery{}, map[string]control.Verdict{"metrics": warning}, "it is taken"},
 		"old":               {func(*admin.Health) {}, control.CheckQuery{OldestWarning: control.Seconds(time.Hour)}, map[string]control.Verdict{"oldest_message": warning}, ""},
 		"too old":           {func(*admin.Health) {}, control.CheckQuery{OldestWarning: control.Seconds(time.Second), OldestCritical: control.Seconds(time.Hour)}, map[string]control.Verdict{"oldest_message": critical}, ""},
 		"old enough":        {func(*admin.Health) {}, control.CheckQuery{OldestCritical: control.Seconds(20 * 8766 * time.Hour)}, nil, ""},
@@ -88,8 +89,8 @@ func TestCheckJudges(t *testing.T) {
 			if fmt.Sprint(got) != fmt.Sprint(tt.want) && len(got)+len(tt.want) > 0 || !strings.Contains(says, tt.says) {
 				t.Errorf("got %v, %q; want %v, %q", got, says, tt.want, tt.says)
 			}
-			if len(items) != 13 {
-				t.Errorf("%d items, want 13", len(items))
+			if len(items) != 14 {
+				t.Errorf("%d items, want 14", len(items))
 			}
 		})
 	}

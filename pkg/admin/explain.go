@@ -20,6 +20,7 @@ import (
 	"cgq/pkg/mail"
 	"cgq/pkg/queue"
 	"cgq/pkg/selection"
+	"cgq/pkg/serverlog"
 )
 
 // names are what queue/shape counts by, beside the class of the error.
@@ -154,7 +155,7 @@ func (s *Server) messageContent(ctx context.Context, who control.Actor, in contr
 		return control.Content{}, err
 	}
 	defer text.Close()
-	s.Audit.InfoContext(ctx, "view of message "+in.ID.String()+" by "+who.Name, "uid", who.UID, "pid", who.PID)
+	s.Audit.Log(ctx, serverlog.Major, "view of message "+in.ID.String()+" by "+who.Name, "uid", who.UID, "pid", who.PID)
 	n, err := io.Copy(w, text)
 	return control.Content{Bytes: n}, err
 }

@@ -2,6 +2,10 @@ package admin_test
 
 import (
 	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +28,29 @@ func TestQueueBackup(t *testing.T) {
 	a, err := spool.ReadArchive(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if err != nil || a.Messages != 1 || a.Spool != h.spool.Identity() || a.Ceiling < id {
 		t.Errorf("archive %+v, %v", a, err)
+	}
+	if lines := h.audited(t, "the queue was backed up by "); len(lines) != 1 || !strings.Contains(lines[0], ", messages=1, ") {
+		t.Errorf("audited: %q", lines)
+	}
+}
+
+// Who has got half of a backup has read that half, and it is known.
+func TestABackupWhoseCallerLeavesIsAudited(t *testing.T) {
+	h, _ := empty(t)
+	h.read = make(chan struct{})
+	close(h.read)
+	s := h.face(t)
+	left := errors.New("nobody listens")
+	s.Backup = func(_ context.Context, w io.Writer) (spool.Archived, error) {
+		_, err := io.WriteString(w, "half of it")
+		return spool.Archived{}, cmp.Or(err, left)
+	}
+	h.serve(t, s.Mux(h.log.Logger("ADMIN")))
+	if _, err := control.QueueBackup.Do(t.Context(), h.client, control.Nothing{}, io.Discard); err == nil {
+		t.Fatal("it is whole")
+	}
+	if lines := h.audited(t, "a backup of the queue by "); len(lines) != 1 || !strings.Contains(lines[0], " came to no end: nobody listens, ") || !strings.HasSuffix(lines[0], ", bytes=10") {
+		t.Errorf("audited: %q", lines)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"cgq/pkg/control"
 	"cgq/pkg/mail"
 	"cgq/pkg/rules"
+	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 )
 
@@ -178,6 +179,6 @@ func (s *Server) rulesImport(ctx context.Context, who control.Actor, in control.
 		return out, err
 	}
 	out.Written = true
-	s.Audit.InfoContext(ctx, "the Rules were replaced by "+who.Name, "rules", out.Rules, "uid", who.UID, "pid", who.PID)
+	s.Audit.Log(ctx, serverlog.Major, "the Rules were replaced by "+who.Name, "rules", out.Rules, "uid", who.UID, "pid", who.PID)
 	return out, nil
 }

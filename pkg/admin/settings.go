@@ -11,6 +11,7 @@ import (
 
 	"cgq/pkg/control"
 	"cgq/pkg/history"
+	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 )
 
@@ -251,7 +252,7 @@ func hasVersion(name, text string, there bool, version string) error {
 
 // changeSettings has a change done, and puts it on record.
 func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.SettingsChanged, error) {
-	o.Edit = guarded(o.Who, o.Edit)
+	o.Edit = s.guarded(o.Who, o.Edit)
 	out, err := s.Settings.Change(ctx, o)
 	if err != nil || out.Number == 0 {
 		return out, err
@@ -260,9 +261,9 @@ func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.S
 	if o.Why != "" {
 		attrs = append(attrs, "why", o.Why)
 	}
-	s.Audit.InfoContext(ctx, "the settings were changed by "+o.Who.Name, attrs...)
+	s.Audit.Log(ctx, serverlog.Major, "the settings were changed by "+o.Who.Name, attrs...)
 	for _, c := range out.Changes {
-		s.Audit.InfoContext(ctx, fmt.Sprintf("setting %s: %s -> %s", c.Key, c.Before, c.After), "change", out.Number, "by", o.Who.Name)
+		s.Audit.Log(ctx, serverlog.Major, fmt.Sprintf("setting %s: %s -> %s", c.Key, c.Before, c.After), "change", out.Number, "by", o.Who.Name)
 	}
 	return out, nil
 }
@@ -271,11 +272,12 @@ func (s *Server) changeSettings(ctx context.Context, o SettingsOrder) (control.S
 const accessFile = "access.toml"
 
 // guarded lets nobody give rights who has not all of them: he would give himself the rest.
-func guarded(who control.Actor, edit func(settings.Files) (settings.Files, error)) func(settings.Files) (settings.Files, error) {
+func (s *Server) guarded(who control.Actor, edit func(settings.Files) (settings.Files, error)) func(settings.Files) (settings.Files, error) {
 	return func(files settings.Files) (settings.Files, error) {
 		next, err := edit(files)
 		all := !slices.ContainsFunc(control.Rights(), func(r control.Right) bool { return !who.Has(r) })
 		if err == nil && !all && slices.Contains(next.Changed(files), accessFile) {
+			s.Refused(who, "Settings/"+accessFile, control.Right("all"))
 			err = control.Errorf(control.KindNoRight, "nothing was changed", "who changes Settings/%s has to have all rights; user %s has not", accessFile, who.Name)
 		}
 		return next, err

@@ -54,7 +54,8 @@ func (s *SubmitSettings) Validate() error {
 type Submitter struct {
 	Enqueuer   module.Enqueuer
 	Settings   func() *SubmitSettings
-	Rights     func(control.Actor) []control.Right // what Settings/access.toml grants
+	Rights     func(control.Actor) []control.Right        // what Settings/access.toml grants
+	Refused    func(control.Actor, string, control.Right) // as that of a [control.Mux]
 	MainDomain func() string
 	Log        *slog.Logger // tag PIPE
 }
@@ -70,7 +71,7 @@ const (
 
 // Mux returns what serves [control.SubmitSocket]; faults go to log.
 func (s *Submitter) Mux(log *slog.Logger) *control.Mux {
-	m := &control.Mux{Log: log, Grant: s.grant, OfUser: userPrograms, OfOthers: allPrograms}
+	m := &control.Mux{Log: log, Grant: s.grant, Refused: s.Refused, OfUser: userPrograms, OfOthers: allPrograms}
 	control.HandleUpload(m, control.MessageSubmit, s.submit)
 	return m
 }
@@ -125,6 +126,9 @@ func (s *Submitter) take(ctx context.Context, who control.Actor, in control.Subm
 		return 0, 0, err
 	}
 	named, err := recipients(in, domain)
+	if err == nil && len(named) > maxRecipients {
+		err = tooMany()
+	}
 	if err != nil {
 		return 0, 0, err
 	}
@@ -206,9 +210,13 @@ func join(named []mail.Recipient, more []mail.Address, notify mail.Notify) (all 
 	case len(all) == 0:
 		return nil, control.Errorf(control.KindBadRequest, "name one, or write To, Cc or Bcc", "no recipients")
 	case len(all) > maxRecipients:
-		return nil, module.Reject(5, 5, 3, "more than "+strconv.Itoa(maxRecipients)+" recipients")
+		return nil, tooMany()
 	}
 	return all, nil
+}
+
+func tooMany() error {
+	return module.Reject(5, 5, 3, "more than "+strconv.Itoa(maxRecipients)+" recipients")
 }
 
 // author is the address of a From field that is missing.

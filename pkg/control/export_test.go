@@ -25,6 +25,16 @@ const (
 	MaxOthers = maxOthers
 )
 
+// Limits of requests.
+const (
+	SmallRequest = smallRequest
+	MaxBurden    = maxBurden
+	MaxLine      = maxLine
+)
+
+// Burden is what requests hold that are not answered.
+func (m *Mux) Burden() int64 { return m.burden.Load() }
+
 // Crowded says, for each user who connects in turn, whether he finds room (0), is told
 // that there is none (1), or is hung up on (2); then all leave.
 func Crowded(users []uint32) (places []int, left int) {
@@ -48,8 +58,13 @@ type fakeConn struct {
 
 // Ask sends a request of a user without a connection.
 func (m *Mux) Ask(uid uint32, path, body string) (int, string) {
+	return m.Send(uid, path, strings.NewReader(body))
+}
+
+// Send is Ask with a body that comes as it comes.
+func (m *Mux) Send(uid uint32, path string, body io.Reader) (int, string) {
 	ctx := context.WithValue(context.Background(), peerKey{}, &peer{cred: &unix.Ucred{Uid: uid, Gid: uid}})
-	r := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/v1/" + path}, Body: io.NopCloser(strings.NewReader(body))}).WithContext(ctx)
+	r := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/v1/" + path}, Body: io.NopCloser(body)}).WithContext(ctx)
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, r)
 	return w.Code, w.Body.String()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -39,6 +40,7 @@ type Mux struct {
 	requests map[string]request // by path
 	stopping turnstile
 	crowd    crowd
+	burden   atomic.Int64  // bytes of requests
 	waits    time.Duration // in place of readTimeout
 }
 
@@ -161,6 +163,14 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				return err
 			}
+			if req.Form != FormUpload {
+				body := &weighed{ReadCloser: r.Body, of: m.bear(r), most: MaxRequest}
+				if req.Right == Anyone {
+					body.most = smallRequest
+				}
+				defer body.of.end()
+				r.Body = body
+			}
 			return req.serve(w, r, who)
 		})
 	}
@@ -245,7 +255,11 @@ func read[In any](w http.ResponseWriter, r *http.Request) (in In, err error) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // not supported: a test without a connection
 	}
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return in, Errorf(KindTooLarge, "ask for less at a time", "the request is larger than %d bytes", MaxRequest)
+		return in, tooLarge(MaxRequest)
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		w.Header().Set("Connection", "close") // the rest of it is not read
+		return in, e
 	}
 	if err != nil {
 		return in, Errorf(KindBadRequest, "", "the request: %v", err)
@@ -259,6 +273,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 	if err != nil {
 		panic(fmt.Sprintf("control: %T is not JSON: %v", v, err)) // a declaration of ours is wrong
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stallTimeout)) // not supported: as above
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n'))

@@ -123,6 +123,7 @@ func serving(ctx context.Context) context.Context {
 
 // A peer is the other end of a connection.
 type peer struct {
+	conn net.Conn
 	cred *unix.Ucred
 	err  error
 	full bool // there are too many connections
@@ -132,7 +133,7 @@ type peer struct {
 // [http.Server]; [Mux.Serve] sets it.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	cred, err := peerCred(c)
-	return context.WithValue(ctx, peerKey{}, &peer{cred: cred, err: err})
+	return context.WithValue(ctx, peerKey{}, &peer{conn: c, cred: cred, err: err})
 }
 
 // meet is ConnContext, and counts the connection.

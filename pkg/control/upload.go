@@ -13,6 +13,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // An Upload is a request with bytes behind it, as many as there are, and one answer
@@ -47,10 +49,14 @@ func HandleUpload[In, Out any](m *Mux, u Upload[In, Out], fn UploadFunc[In, Out]
 		_ = ctrl.EnableFullDuplex() // a refusal is sent while the caller still sends
 		stop := serving(r.Context())
 		body := newUploadBody(stop, r.Body, ctrl, m.Stall)
+		body.by = time.Now().Add(m.patience()) // the line
+		held := m.bear(r)
+		defer held.end()
 		defer context.AfterFunc(stop, body.wake)()
 		var out Out
 		err := guard(func() error {
-			in, err := readLine[In](body)
+			in, err := readLine[In](body, held)
+			body.by = time.Time{}
 			if err == nil {
 				out, err = fn(r.Context(), who, in, body)
 			}
@@ -66,20 +72,23 @@ func HandleUpload[In, Out any](m *Mux, u Upload[In, Out], fn UploadFunc[In, Out]
 		e := m.explain(r.Context(), u.Path, err)
 		answer(w, e.Status, e)
 		_ = ctrl.Flush()
-		body.drain()
+		body.drain(r)
 		return nil
 	})
 }
 
 // readLine reads the request in front of the bytes.
-func readLine[In any](body *uploadBody) (in In, err error) {
+func readLine[In any](body *uploadBody, held *burden) (in In, err error) {
 	var line []byte
 	for {
 		piece, err := body.r.ReadSlice('\n')
+		if err := held.add(len(piece)); err != nil {
+			return in, err
+		}
 		line = append(line, piece...)
 		switch {
-		case len(line) > MaxRequest:
-			return in, Errorf(KindTooLarge, "", "the request is larger than %d bytes", MaxRequest)
+		case len(line) > maxLine:
+			return in, tooLarge(maxLine)
 		case err == nil:
 			return decode[In](line)
 		case err == io.EOF:
@@ -90,18 +99,13 @@ func readLine[In any](body *uploadBody) (in In, err error) {
 	}
 }
 
-// decode reads a request. A field that In does not have is an error: a misspelt filter
-// must not widen what is meant.
+// decode reads a request. A field that In does not have, or that is there twice, is an error:
+// a misspelt filter must not widen what is meant, nor one take the place of another.
 func decode[In any](b []byte) (in In, err error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	err = d.Decode(&in)
-	switch {
-	case errors.Is(err, io.EOF): // no body: no field set
-	case err == nil && len(bytes.TrimSpace(b[d.InputOffset():])) > 0:
-		err = errors.New("something behind the request")
-		fallthrough
-	case err != nil:
+	if len(bytes.TrimSpace(b)) > 0 { // no body: no field set
+		err = jsonv2.Unmarshal(b, &in, jsonv2.RejectUnknownMembers(true))
+	}
+	if err != nil {
 		return in, Errorf(KindBadRequest, "", "the request: %v", err)
 	}
 	if c, ok := any(in).(interface{ Check() error }); ok {
@@ -117,7 +121,8 @@ type uploadBody struct {
 	ctrl  *http.ResponseController
 	stop  context.Context
 	stall time.Duration
-	ended bool // all of it was read
+	by    time.Time // when the request in front of the bytes has to be there; zero: it is
+	ended bool      // all of it was read
 
 	mu      sync.Mutex
 	waiting bool // for the caller, with a deadline
@@ -158,7 +163,11 @@ func (b *uploadBody) wait() error {
 		return Errorf(KindStopping, "ask again when it is up", "the daemon is stopping")
 	}
 	b.waiting = true
-	_ = b.ctrl.SetReadDeadline(time.Now().Add(b.stall)) // not supported: a test without a connection
+	by := time.Now().Add(b.stall)
+	if !b.by.IsZero() && b.by.Before(by) {
+		by = b.by
+	}
+	_ = b.ctrl.SetReadDeadline(by) // not supported: a test without a connection
 	return nil
 }
 
@@ -170,14 +179,21 @@ func (b *uploadBody) waited() {
 	_ = b.ctrl.SetReadDeadline(time.Time{})
 }
 
-// drain reads on for a while, so that a caller hears the answer who has sent too much.
-func (b *uploadBody) drain() {
+// drain reads on for a while, so that a caller hears the answer who has sent too much: of a
+// connection that is closed with something unread in it he hears nothing. A body whose read has
+// come to its deadline is not read any more, so then it is the connection itself, which
+// nobody else reads before the end of the request.
+func (b *uploadBody) drain(r *http.Request) {
 	long := drainTime
 	if b.stop.Err() != nil {
 		long = time.Second
 	}
-	_ = b.ctrl.SetReadDeadline(time.Now().Add(long))
-	_, _ = io.Copy(io.Discard, b.src)
+	by := time.Now().Add(long)
+	_ = b.ctrl.SetReadDeadline(by)
+	_, err := io.Copy(io.Discard, b.src)
+	if p, _ := r.Context().Value(peerKey{}).(*peer); errors.Is(err, os.ErrDeadlineExceeded) && p != nil && p.conn != nil && time.Now().Before(by) {
+		_, _ = io.Copy(io.Discard, p.conn)
+	}
 }
 
 // An uploadWire reads from the connection.
@@ -194,6 +210,8 @@ func (w *uploadWire) Read(p []byte) (int, error) {
 		return n, err
 	case w.b.stop.Err() != nil:
 		return n, Errorf(KindStopping, "ask again when it is up", "the daemon is stopping")
+	case errors.Is(err, os.ErrDeadlineExceeded) && !w.b.by.IsZero():
+		return n, Errorf(KindCutOff, "", "the request in front of the bytes has not come in time")
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, Errorf(KindCutOff, "", "nothing was sent for %v", w.b.stall)
 	}

@@ -127,6 +127,25 @@ func (o *OS) Mimic(name, like string) error {
 	return o.root.Chmod(name, mode)
 }
 
+// Has says whether a file that is open has a name still: nobody has moved it away, or put
+// another into its place. It is no part of [FS].
+func (o *OS) Has(f File, name string) bool {
+	is, ok := f.(*osFile)
+	if !ok {
+		return true // nobody knows
+	}
+	mine, err := is.stat()
+	if err != nil {
+		return false
+	}
+	there, err := o.root.Lstat(name)
+	if err != nil {
+		return false
+	}
+	st, ok := there.Sys().(*syscall.Stat_t)
+	return ok && st.Dev == mine.Dev && st.Ino == mine.Ino
+}
+
 // Link implements [FS].
 func (o *OS) Link(old, name string) error {
 	err := o.in(old, func(from int, base string) error {

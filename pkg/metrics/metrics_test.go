@@ -178,6 +178,72 @@ func TestUse(t *testing.T) {
 	}
 }
 
+// Whoever opens connections without end takes a few descriptors, and when he leaves others come in.
+func TestTooManyConnections(t *testing.T) {
+	_, base := serve(t, source(1), &metrics.Settings{Listen: []string{"unix:m.sock"}})
+	socket := filepath.Join(base, "m.sock")
+	var open []net.Conn
+	for range 100 {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	for _, c := range open[32:] { // they are accepted in turn
+		if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Fatalf("read %d bytes, %v", n, err)
+		}
+	}
+	if _, err := io.WriteString(open[0], "GET /metrics HTTP/1.0\r\n\r\n"); err != nil { // he is served still
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(open[0]); err != nil || !bytes.Contains(b, []byte("cgq_num_queued_messages 7\n")) {
+		t.Fatalf("%.200s, %v", b, err)
+	}
+	for _, c := range open {
+		c.Close()
+	}
+	for {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(c, "GET /metrics HTTP/1.0\r\n\r\n")
+		b, _ := io.ReadAll(c)
+		c.Close()
+		if err == nil && bytes.Contains(b, []byte("cgq_num_queued_messages 7\n")) {
+			break // the server has noticed that they have left
+		}
+	}
+}
+
+// What cannot be listened on is tried again, and said as long as it is so.
+func TestAnAddressThatIsTaken(t *testing.T) {
+	base := t.TempDir()
+	busy, err := net.Listen("unix", filepath.Join(base, "m.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metrics.New(base, source(1), slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { m.Run(ctx); close(done) }()
+	defer func() { cancel(); <-done }()
+	if err := m.Use(&metrics.Settings{Listen: []string{"unix:m.sock"}}); err == nil || m.Wrong() == nil {
+		t.Errorf("%v, and then %v", err, m.Wrong())
+	}
+	if m.Retry(); m.Wrong() == nil {
+		t.Error("nothing is wrong")
+	}
+	busy.Close()
+	if m.Retry(); m.Wrong() != nil {
+		t.Error(m.Wrong())
+	}
+	read(t, filepath.Join(base, "m.sock"))
+}
+
 func TestSettings(t *testing.T) {
 	for listen, want := range map[string]string{
 		"127.0.0.1:9480": "", "[::1]:9480": "", "unix:metrics.sock": "", "unix:/run/cgq/metrics.sock": "",

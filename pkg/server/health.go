@@ -16,7 +16,7 @@ import (
 func (s *server) health() admin.Health {
 	c := s.config.Load()
 	h := admin.Health{State: s.state.Load().(string), Limit: c.Queue.Enqueuer.QueueLimit, Intake: s.intake(),
-		Age: c.Queue.Journal.Age.D(), Damage: int(s.damage.Load()), Durable: s.fs.durable, Wrong: s.problems()}
+		Age: c.Queue.Journal.Age.D(), Damage: int(s.damage.Load()), Durable: s.fs.durable, Wrong: s.problems(), Unshown: s.metrics.Wrong()}
 	if !s.fs.kind.Keeps {
 		h.FileSystem = s.fs.kind.Name
 	}

@@ -244,7 +244,7 @@ func (s *server) assemble() {
 		Rules:    admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules},
 		Settings: s.settingsFace()}
 	s.mux = face.Mux(s.log.Logger("ADMIN"))
-	s.submitMux = s.submitter().Mux(s.log.Logger("ADMIN"))
+	s.submitMux = s.submitter(face.Refused).Mux(s.log.Logger("ADMIN"))
 }
 
 // rerouted is the Router for one who asks it again of what is in the Queue: that is not

@@ -9,9 +9,9 @@ import (
 	"cgq/pkg/control"
 )
 
-// submitter is what takes mail of programs.
-func (s *server) submitter() *admin.Submitter {
-	return &admin.Submitter{Enqueuer: s.enqueuer, MainDomain: s.mainDomain, Log: s.log.Logger("PIPE"),
+// submitter is what takes mail of programs. Refused hears who may not.
+func (s *server) submitter(refused func(control.Actor, string, control.Right)) *admin.Submitter {
+	return &admin.Submitter{Enqueuer: s.enqueuer, Refused: refused, MainDomain: s.mainDomain, Log: s.log.Logger("PIPE"),
 		Settings: func() *admin.SubmitSettings { return &s.config.Load().Pipe.Submit }, Rights: s.access.Rights}
 }
 

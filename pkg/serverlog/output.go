@@ -16,11 +16,13 @@ import (
 type output struct {
 	fs       disk.FS
 	dir      string
-	complain func(error) // or nil
+	complain func(error)    // or nil
+	announce func(*stretch) // hears where writing goes on, before it does
 	keeper   keeper
 
 	file    disk.File // nil: could not be opened, or closed
 	day     string    // of file, or of the one that could not be opened
+	end     int64     // of file, as we have left it
 	torn    bool      // the last line in file has no end
 	doubt   error     // why what is written may not survive power loss; of this file, or the one before
 	lost    int       // lines
@@ -49,17 +51,31 @@ func (o *output) open(day string) error {
 	name := path.Join(o.dir, day+suffix)
 	f, err := o.fs.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = o.fs.Create(name)
+		f, err = o.create(name)
 	}
 	if err != nil {
 		return err
 	}
-	if o.torn, err = torn(f); err != nil {
+	if o.end, o.torn, err = torn(f); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	o.file = f
+	o.announce(&stretch{day: day, at: o.end})
 	o.doubt = errors.Join(o.doubt, o.fs.SyncDir(o.dir)) // once a day
 	return nil
+}
+
+// create makes a file, and, if somebody has taken it away, the directory.
+func (o *output) create(name string) (disk.File, error) {
+	f, err := o.fs.Create(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := o.fs.Mkdir(o.dir); err != nil {
+		return nil, err
+	}
+	o.doubt = errors.Join(o.doubt, o.fs.SyncDir(path.Dir(o.dir)))
+	return o.fs.Create(name)
 }
 
 // leave syncs and closes the file, if one is open.
@@ -70,25 +86,37 @@ func (o *output) leave() {
 	}
 }
 
-// torn reports whether the file ends within a line: who wrote it before us crashed.
-func torn(f disk.File) (bool, error) {
-	end, err := f.Size()
+// torn reports where the file ends, and whether within a line: who wrote it before us crashed.
+func torn(f disk.File) (end int64, torn bool, err error) {
+	end, err = f.Size()
 	if err != nil || end == 0 {
-		return false, err
+		return end, false, err
 	}
 	var last [1]byte
 	_, err = f.ReadAt(last[:], end-1)
-	return last[0] != '\n', err
+	return end, last[0] != '\n', err
+}
+
+// A namer can say whether a file still has its name.
+type namer interface {
+	Has(f disk.File, name string) bool
+}
+
+// has says whether a file is still that of a day. Where nobody knows it is.
+func has(fsys disk.FS, dir, day string, f disk.File) bool {
+	n, ok := fsys.(namer)
+	return !ok || n.Has(f, path.Join(dir, day+suffix))
 }
 
 // write appends whole lines, or none, to the file of a day, behind what is to be said of losses.
 func (o *output) write(day string, lines []byte) {
-	if o.file == nil || o.day != day {
+	if o.file == nil || o.day != day || !has(o.fs, o.dir, day, o.file) {
 		if err := o.open(day); err != nil {
 			o.giveUp(lines, err)
 			return
 		}
 	}
+	end, err := o.length()
 	var head []byte
 	if o.torn {
 		head = append(head, '\n')
@@ -105,10 +133,10 @@ func (o *output) write(day string, lines []byte) {
 	if head != nil {
 		all = append(head, lines...)
 	}
-	end, err := o.file.Size() // somebody may have made the file shorter: its disk is full
 	n := 0
 	if err == nil {
 		n, err = o.file.WriteAt(all, end)
+		o.end = end + int64(n)
 	}
 	o.keeper.grown += int64(n)
 	if n > 0 {
@@ -122,6 +150,18 @@ func (o *output) write(day string, lines []byte) {
 		return
 	}
 	o.told = false
+}
+
+// length is where the file ends. Somebody may have made it shorter: its disk is full.
+func (o *output) length() (int64, error) {
+	end, err := o.file.Size()
+	if err != nil || end >= o.end {
+		return end, err
+	}
+	if o.end, o.torn, err = torn(o.file); err == nil {
+		o.announce(&stretch{day: o.day, at: o.end, cut: true})
+	}
+	return o.end, err
 }
 
 // giveUp counts lines that end in rest.

@@ -11,7 +11,7 @@
 // much to write, logging waits, for a second at most; when the disk has not answered
 // for so long, nobody waits for it any more: lines are dropped, and once the disk is
 // back the first line written says how many and why. A disk that is full or hangs must
-// not stop the mail. It does not rotate by size, compress, or remove old files.
+// not stop the mail. It does not rotate by size or compress.
 package serverlog
 
 import (
@@ -68,7 +68,7 @@ type Log struct {
 	accepted uint64         // bytes that ever went into buf
 	written  uint64         // of these, bytes written or given up
 	asked    time.Time      // when the disk was asked for what it has not answered; zero: for nothing
-	day      string         // of the file that is written
+	on       *stretch       // where the writer is
 	closed   bool           // no more lines are taken
 	ended    bool           // the writer is gone
 	endErr   error
@@ -96,8 +96,9 @@ func Open(fsys disk.FS, dir string, o Options) (*Log, error) {
 	l.out.keep(o.Keep)
 	l.SetLevels(o.Level, o.Levels)
 	l.clock.set(time.Now())
-	l.day = l.clock.day
-	l.out.begin(l.day)
+	l.on = &stretch{day: l.clock.day}
+	l.out.announce = l.goOn
+	l.out.begin(l.clock.day)
 	go l.run()
 	return l, nil
 }

@@ -35,29 +35,47 @@ func (q Query) matches(l Line) bool {
 		(len(q.Components) == 0 || slices.Contains(q.Components, l.Component()))
 }
 
+// A stretch is lines that stand behind each other in one file. The writer goes from one to
+// the next: at midnight, when the clock is set, and when somebody has moved or shortened the
+// file.
+type stretch struct {
+	day  string
+	at   int64    // where the file ended when it began
+	cut  bool     // that is not where it ended before
+	next *stretch // guarded by the log's mu; nil: it is the last one
+}
+
 // Tail yields lines in the order of the files, then, with Follow, those that come,
 // over midnight, until ctx ends or the log is closed. What is no line is passed over. An
-// error ends it. It reads the files, so one who reads slowly holds nobody up.
+// error ends it. It reads the files, so one who reads slowly holds nobody up; what was taken
+// away before he came to it he does not see.
 func (l *Log) Tail(ctx context.Context, q Query) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		l.Flush()
 		r := &reader{fs: l.out.fs, dir: l.out.dir, query: q}
 		defer r.close()
-		day, _, _ := l.state()
-		err := r.begin(day)
+		r.on, _, _, _ = l.state(nil)
+		err := r.begin(r.on.day)
+		r.before = r.at
 		for err == nil {
-			day, news, ended := l.state() // first: what it tells of is in the files
+			_, next, news, ended := l.state(r.on)             // first: what it tells of is in the files
+			if next != nil && next.cut && r.day == r.on.day { // what was behind it is no more
+				err = r.shorten(next)
+				continue
+			}
+			r.before = r.at
 			var more bool
 			if more, err = r.read(ctx, yield); !more || err != nil {
 				break
 			}
-			if day > r.day || !q.Follow {
-				var next bool
-				if next, err = r.next(day); next || err != nil {
-					continue
-				}
-			}
-			if ended || !q.Follow {
+			switch {
+			case r.day < r.on.day: // among the old files still
+				err = r.nextDay()
+				continue
+			case next != nil:
+				err = r.turn(next)
+				continue
+			case ended || !q.Follow:
 				return
 			}
 			select {
@@ -72,12 +90,15 @@ func (l *Log) Tail(ctx context.Context, q Query) iter.Seq2[Line, error] {
 	}
 }
 
-// state returns the day of the file that is written, what is closed when more may have
-// been written, and whether nothing more will be.
-func (l *Log) state() (day string, news <-chan struct{}, ended bool) {
+// state returns where the writer is, and where it has gone from a stretch, what is closed when
+// more may have been written, and whether nothing more will be.
+func (l *Log) state(from *stretch) (on, next *stretch, news <-chan struct{}, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.day, l.moved, l.ended
+	if from != nil {
+		next = from.next
+	}
+	return l.on, next, l.moved, l.ended
 }
 
 // A reader goes through the files of a log.
@@ -85,12 +106,14 @@ type reader struct {
 	fs    disk.FS
 	dir   string
 	query Query
+	on    *stretch // that is read, or comes behind the old files
 
-	day  string // of file
-	date time.Time
-	file disk.File // nil: there is none so far, or no regular one
-	at   int64     // of what comes after rest
-	rest []byte    // read, and not looked at yet
+	day    string // of file
+	date   time.Time
+	file   disk.File // nil: there is none so far, or no regular one
+	at     int64     // of what comes after rest
+	before int64     // the same when it was last looked where the writer is
+	rest   []byte    // read, and not looked at yet
 }
 
 func (r *reader) close() {
@@ -103,7 +126,7 @@ func (r *reader) close() {
 // open goes to a place in the file of a day, if there is one.
 func (r *reader) open(day string, at int64) (err error) {
 	r.close()
-	r.day, r.at, r.rest = day, at, r.rest[:0]
+	r.day, r.at, r.before, r.rest = day, at, at, r.rest[:0]
 	if r.date, err = time.ParseInLocation(dayLayout, day, time.Local); err != nil {
 		return err
 	}
@@ -118,17 +141,40 @@ func (r *reader) open(day string, at int64) (err error) {
 	return nil
 }
 
-// next goes to the next day up to last that has a file, if there is one.
-func (r *reader) next(last string) (bool, error) {
-	days, err := daysIn(r.fs, r.dir, last)
+// nextDay goes to the next day that has a file, at last to that of the stretch.
+func (r *reader) nextDay() error {
+	days, err := daysIn(r.fs, r.dir, r.on.day)
 	if err != nil {
-		return false, err
+		return err
 	}
 	i := slices.IndexFunc(days, func(day string) bool { return day > r.day })
 	if i < 0 {
-		return false, nil
+		return r.open(r.on.day, 0)
 	}
-	return true, r.open(days[i], 0)
+	return r.open(days[i], 0)
+}
+
+// turn follows the writer, who has left the stretch that was read to its end.
+func (r *reader) turn(next *stretch) error {
+	r.on = next
+	if next.day != r.day || r.file != nil && !has(r.fs, r.dir, r.day, r.file) {
+		return r.open(next.day, next.at)
+	}
+	return nil
+}
+
+// shorten follows the writer, who has found the file shorter. Whoever stood behind its end goes
+// back to that; whoever came later, and has perhaps read on already, does not.
+func (r *reader) shorten(next *stretch) error {
+	r.on = next
+	if r.file == nil {
+		return nil
+	}
+	end, err := r.file.Size()
+	if err == nil && (r.before > next.at || r.at > end) {
+		r.at, r.before, r.rest = next.at, next.at, r.rest[:0]
+	}
+	return err
 }
 
 // begin goes to the first line that the query wants of those that are there: from

@@ -41,9 +41,6 @@ func (l *Log) write() {
 	lost, because, syncs := l.lost, l.because, l.syncs
 	l.buf, l.spare = l.spare[:0], nil
 	l.lost, l.because, l.syncs = 0, nil, nil
-	if len(chunk) > 0 {
-		l.day = day
-	}
 	l.asked = time.Now()
 	l.stir()
 	l.mu.Unlock()
@@ -64,6 +61,14 @@ func (l *Log) write() {
 	l.written += uint64(len(chunk))
 	l.asked = time.Time{}
 	l.stir()
+}
+
+// goOn tells readers where the writer goes.
+func (l *Log) goOn(to *stretch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.on.next = to
+	l.on = to
 }
 
 // Flush returns when every line so far is in its file, or was given up, or the disk

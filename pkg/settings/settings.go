@@ -142,6 +142,9 @@ func Decode(file string, text []byte, value any) error {
 }
 
 func decode(file string, text []byte, value any) Problems {
+	if bytes.HasPrefix(text, []byte("\ufeff")) {
+		return Problems{{File: file, Line: 1, Column: 1, Why: "it begins with a byte order mark, which TOML has not: save it as UTF-8 without that"}}
+	}
 	found, places := check(file, text, value)
 	if len(found) > 0 {
 		return found

@@ -334,3 +334,14 @@ func TestWriteDefaultsOfTables(t *testing.T) {
 		t.Errorf("read %+v, %v", value, err)
 	}
 }
+
+// What some editors put in front of a file is named, since nobody sees it.
+func TestAByteOrderMark(t *testing.T) {
+	var box struct {
+		A int `toml:"a"`
+	}
+	err := settings.Decode("a.toml", []byte("\ufeffa = 1\n"), &box)
+	if err == nil || !strings.HasPrefix(err.Error(), "a.toml:1: it begins with a byte order mark") {
+		t.Errorf("%v", err)
+	}
+}

@@ -26,9 +26,9 @@ type sample struct {
 }
 
 // add appends a sample. A counter that is less than before belongs to another process: its
-// past is forgotten.
+// past is forgotten. So it is when the clock was set back.
 func (s *series) add(at time.Time, value int64) {
-	if n := len(s.samples); n > 0 && s.rises && value < s.samples[n-1].value {
+	if n := len(s.samples); n > 0 && (s.rises && value < s.samples[n-1].value || slot(at) < slot(s.samples[n-1].at)) {
 		s.samples = nil
 	}
 	s.samples = append(s.samples, sample{at, value})
@@ -100,7 +100,7 @@ func graph(heights []int64) string {
 			b.WriteByte(' ')
 			continue
 		}
-		b.WriteRune(levels[h*int64(len(levels)-1)/most])
+		b.WriteRune(levels[int(float64(h)/float64(most)*float64(len(levels)-1))])
 	}
 	return b.String()
 }

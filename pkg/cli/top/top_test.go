@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -333,5 +334,42 @@ func TestALookThatIsNotWholeCountsAsFarAsItGoes(t *testing.T) {
 	s.now = s.now.Add(4 * time.Second)
 	if got := s.draw(); !strings.Contains(got, "ann@example.org") || !strings.Contains(got, "!! this is of 4s ago, trying again: gone") {
 		t.Errorf("got\n%s", got)
+	}
+}
+
+// Whatever is pressed, said and resized in whatever order, each screen fits, and nothing of a
+// stranger is raw.
+func TestAMonkeyAtTheKeys(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 25))
+	pick := func(list ...string) string { return list[random.IntN(len(list))] }
+	s := newScene(t, 80, 24)
+	s.reply = func([]string) Answer {
+		table := "ID  TEXT\n1   " + screen.Safe(hostile) + "\n2   x\n"
+		return Answer{Text: pick("", "\n", "done\n", screen.Safe(hostile)+"\n", table, strings.Repeat(table, 40)), Failed: random.IntN(4) == 0}
+	}
+	pid := 1
+	for step := range 4000 {
+		switch random.IntN(6) {
+		case 0:
+			s.send(tea.WindowSizeMsg{Width: random.IntN(160), Height: random.IntN(40)})
+		case 1:
+			s.send(look{at: s.now, err: errors.New(hostile)})
+			pid += random.IntN(2)
+		case 2:
+			all := rows()
+			s.send(look{at: s.now, daemon: control.Daemon{PID: pid, Domain: hostile, Version: hostile, State: hostile}, queues: all[:random.IntN(len(all)+1)],
+				elements: map[string]int64{elementIn: random.Int64(), elementOut: -5, elementQueued: random.Int64()}})
+		case 3:
+			s.send(tea.PasteMsg{Content: hostile})
+		default:
+			s.keys(pick("enter", "esc", "down", "up", "pgdown", "end", "home", "backspace", "x", "m", "r", "h", "u", "R", "d", "s", "a", "e", "n", "/", " ", "?", "k", "j", "yes", hostile))
+		}
+		s.now = s.now.Add(time.Duration(random.IntN(5000)) * time.Millisecond)
+		if random.IntN(50) == 0 { // somebody sets the clock
+			s.now = s.now.Add(time.Duration(random.IntN(7200)-3600) * time.Second)
+		}
+		if s.draw(); t.Failed() {
+			t.Fatalf("at step %d", step)
+		}
 	}
 }

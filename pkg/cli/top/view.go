@@ -85,6 +85,7 @@ func (m *model) header() []string {
 
 // throughput is the graphs.
 func (m *model) throughput() string {
+	const narrow = 50 // columns, in which there is no room for graphs
 	each := m.width / 3
 	part := func(name, unit string, s *series, value int64, known bool) string {
 		v := "-"
@@ -92,13 +93,20 @@ func (m *model) throughput() string {
 			v = short(value)
 		}
 		label := name + " " + screen.FitRight(v, 5) + unit + " "
+		if m.width < narrow {
+			return label
+		}
 		return label + m.paint(green, graph(s.heights(max(1, each-2-screen.Width(label))))) + "  "
 	}
 	in, inKnown := m.in.perMinute()
 	out, outKnown := m.out.perMinute()
-	return part("In", "/min", &m.in, in, inKnown) +
+	line := part("In", "/min", &m.in, in, inKnown) +
 		part("Out", "/min", &m.out, out, outKnown) +
 		strings.TrimRight(part("Queued", "", &m.queued, m.last.elements[elementQueued], m.last.daemon.PID != 0), " ")
+	if m.width < narrow {
+		return screen.Cut(line, m.width)
+	}
+	return line
 }
 
 // banner is what is the matter, or the title of the page.
@@ -160,16 +168,20 @@ func paintState(s control.State, text string) string {
 
 func (m *model) drawPage() (lines []string) {
 	p := m.page
+	fit := func(line string, width int) string { return screen.Cut(line, max(0, width)) } // the screen may have become narrower
 	if !p.rows {
-		return p.lines[p.first:min(len(p.lines), p.first+m.pageRows())]
+		for _, line := range p.lines[p.first:min(len(p.lines), p.first+m.pageRows())] {
+			lines = append(lines, fit(line, m.width))
+		}
+		return lines
 	}
-	lines = append(lines, bold.Render("  "+p.lines[0]))
+	lines = append(lines, bold.Render("  "+fit(p.lines[0], m.width-2)))
 	for i := p.first; i < min(len(p.lines)-1, p.first+m.pageRows()-1); i++ {
 		if i == p.at {
 			lines = append(lines, reverse.Render(screen.Fit("> "+p.lines[i+1], m.width)))
 			continue
 		}
-		lines = append(lines, "  "+p.lines[i+1])
+		lines = append(lines, "  "+fit(p.lines[i+1], m.width-2))
 	}
 	return lines
 }
