@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -46,46 +45,10 @@ func Dial(socket string) *Client {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR) {
 			err = fmt.Errorf("%w at %s", ErrNoDaemon, socket)
 		}
-		if err != nil {
-			return nil, err
-		}
-		return &patientConn{Conn: c, read: make(chan struct{})}, nil
+		return c, err
 	}
 	return &Client{http.Client{Transport: &http.Transport{DialContext: dial, DisableCompression: true,
 		ExpectContinueTimeout: expectTime, ReadBufferSize: readBuffer}}}
-}
-
-// A patientConn tells of a write that failed only when everything is read that has come, or
-// in a second: a server that hangs up while it is sent something has mostly said why.
-type patientConn struct {
-	net.Conn
-	read chan struct{} // closed when nothing more can be read
-	once sync.Once
-}
-
-func (c *patientConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.once.Do(func() { close(c.read) })
-	}
-	return n, err
-}
-
-func (c *patientConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		select {
-		case <-c.read:
-		case <-time.After(time.Second):
-		}
-	}
-	return n, err
-}
-
-// Close implements [net.Conn].
-func (c *patientConn) Close() error {
-	c.once.Do(func() { close(c.read) })
-	return c.Conn.Close()
 }
 
 // Close gives up the idle connections.
