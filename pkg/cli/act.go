@@ -167,9 +167,9 @@ func (a *app) sample(ctx context.Context, sel control.Selection, messages int) {
 func sampleTable(a *app) table[control.MessageRow] {
 	return table[control.MessageRow]{columns: []column{
 		{field: "id", head: "ID", show: showText, right: true},
-		{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
+		{field: "queue", head: "QUEUE", show: a.showName, elastic: true, least: leastName},
 		{field: "submitted", head: "AGE", show: showAge},
-		{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true},
+		{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true, least: leastName},
 		{field: "subject", head: "SUBJECT", show: showText, elastic: true},
 	}}
 }

@@ -218,7 +218,7 @@ func TestExplanationOfWhatDoesNotWait(t *testing.T) {
 
 // The fields of a line are those of the ages that the daemon counts.
 func TestTheShapeHasAllAges(t *testing.T) {
-	head := shapeTable("domain").columns[3:]
+	head := shapeTable("domain").columns[2:]
 	ages := control.ShapeAges()
 	if len(head) != len(ages)+1 {
 		t.Fatalf("%d columns for %d ages", len(head), len(ages))

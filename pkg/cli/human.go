@@ -57,7 +57,7 @@ func (a *app) showName(v any, now time.Time) string {
 	if a.width == 0 || a.format == formWide || len(a.columns) > 0 {
 		return s
 	}
-	return screen.CutMiddle(safe(s), max(20, a.width/4))
+	return screen.CutMiddle(safe(s), max(leastName, a.width/4))
 }
 
 // length is a flag for a length of time above nothing, such as 90s, 4h, 2d or 1w.

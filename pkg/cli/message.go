@@ -23,10 +23,10 @@ func messageTable(a *app) table[control.MessageRow] {
 		columns: []column{
 			{field: "id", head: "ID", show: showText, right: true},
 			{field: "module", head: "MODULE", show: showText, wide: narrow},
-			{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
+			{field: "queue", head: "QUEUE", show: a.showName, elastic: true, least: leastName},
 			{field: "state", head: "STATE", show: showText},
 			{field: "submitted", head: "AGE", show: showAge},
-			{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true},
+			{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true, least: leastName},
 			{field: "sender", head: "SENDER", show: showText, wide: true},
 			{field: "source", head: "SOURCE", show: showText, wide: true},
 			{field: "bytes", head: "SIZE", show: showSize, right: true, wide: narrow},
@@ -54,7 +54,7 @@ func queuePage(a *app) table[control.MessageRow] {
 			{field: "queue", head: "QUEUE", show: showText, wide: true},
 			{field: "state", head: "STATE", show: showText, wide: true},
 			{field: "submitted", head: "IN QUEUE", show: showAge},
-			{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true},
+			{field: "return_path", head: "RETURN PATH", show: a.showName, elastic: true, least: leastName},
 			{field: "sender", head: "SENDER", show: showText, wide: true},
 			{field: "source", head: "SOURCE", show: showText, wide: true},
 			{field: "recipients", head: "RECIPIENTS", show: showText, right: true},
@@ -75,9 +75,9 @@ func messageName(m control.MessageRow) string { return m.ID.String() }
 func recipientTable(a *app) table[control.RecipientRow] {
 	return table[control.RecipientRow]{
 		columns: []column{
-			{field: "recipient", head: "RECIPIENT", show: a.showName, elastic: true},
+			{field: "recipient", head: "RECIPIENT", show: a.showName, elastic: true, least: leastName},
 			{field: "module", head: "MODULE", show: showText},
-			{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
+			{field: "queue", head: "QUEUE", show: a.showName, elastic: true, least: leastName},
 			{field: "status", head: "STATUS", show: showText},
 			{field: "retry_in", head: "RETRY IN", show: showWait},
 			{field: "attempts", head: "ATTEMPTS", show: showText, right: true, wide: true},

@@ -26,7 +26,7 @@ func queueTable(a *app) table[control.QueueRow] {
 	return table[control.QueueRow]{
 		columns: []column{
 			{field: "module", head: "MODULE", show: showText},
-			{field: "queue", head: "QUEUE", show: a.showName, elastic: true},
+			{field: "queue", head: "QUEUE", show: a.showName, elastic: true, least: leastName},
 			{field: "state", head: "STATE", show: showText},
 			{field: "messages", head: "MSGS", show: showText, right: true},
 			{field: "recipients", head: "RCPTS", show: showText, right: true, wide: narrow},
@@ -37,8 +37,6 @@ func queueTable(a *app) table[control.QueueRow] {
 			{field: "delayed_till", head: "DELAYED TILL", show: showTill, wide: true},
 			{field: "hold", head: "HOLD", show: showText, wide: true},
 			{field: "last_error", head: "LAST ERROR", show: showText, elastic: true},
-			{field: "message_attempts", head: "MESSAGE ATTEMPTS", show: showText, right: true, asked: true},
-			{field: "message_error", head: "MESSAGE ERROR", show: showText, asked: true},
 		},
 		name: func(q control.QueueRow) string { return q.Module + " " + q.Queue },
 		none: "no host queues",

@@ -40,9 +40,11 @@ func shapeTable(by string) table[shapeLine] {
 	t := table[shapeLine]{
 		columns: []column{
 			{field: "name", head: strings.ToUpper(by), show: showText, elastic: true},
-			{field: "class", head: "CLASS", show: showText, asked: by != "error"},
 		},
 		none: "no recipients",
+	}
+	if by == "error" {
+		t.columns = append(t.columns, column{field: "class", head: "CLASS", show: showText})
 	}
 	for _, name := range []string{"T", "5", "10", "20", "40", "80", "160", "320", "640", "1280", "1280+"} {
 		t.columns = append(t.columns, column{field: name, head: name, show: showText, right: true})

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/olekukonko/tablewriter"
@@ -20,7 +22,7 @@ import (
 
 // A table says how rows of one type look to people.
 type table[Row any] struct {
-	columns []column
+	columns []column         // fields that have none are shown when they are asked for
 	name    func(Row) string // for -o name
 	none    string           // what to say to a person when there is no row
 	line    func(Row) string // when set, people get this in place of columns
@@ -33,8 +35,8 @@ type column struct {
 	show    show
 	right   bool // numbers stand to the right
 	wide    bool // only in the wide form, or when asked for
-	asked   bool // only when asked for
 	elastic bool // cut when the terminal is too narrow
+	least   int  // columns of the terminal that are left then; 0: leastText
 }
 
 // A show makes a cell of the value behind a pointer, which is no zero time. It is not safe
@@ -71,6 +73,16 @@ func showWait(v any, _ time.Time) string {
 // the first ones: a list of a million is not kept in memory.
 const maxTable = 5000
 
+// maxPad is how wide an elastic column is at most where nothing is cut: of what is longer
+// only its own row suffers.
+const maxPad = 80
+
+// What an elastic column keeps.
+const (
+	leastText = 12
+	leastName = 20 // of a name, so that it can be told from others
+)
+
 // gap stands between two columns.
 const gap = "  "
 
@@ -85,13 +97,16 @@ func layout[Row any](a *app, t table[Row]) ([]column, []field, error) {
 			return nil, nil, err
 		}
 		for _, f := range picked {
-			i := slices.IndexFunc(t.columns, func(c column) bool { return c.field == f.name })
-			cols, fields = append(cols, t.columns[i]), append(fields, f)
+			c := column{field: f.name, head: strings.ToUpper(strings.ReplaceAll(f.name, "_", " ")), show: showText}
+			if i := slices.IndexFunc(t.columns, func(c column) bool { return c.field == f.name }); i >= 0 {
+				c = t.columns[i]
+			}
+			cols, fields = append(cols, c), append(fields, f)
 		}
 		return cols, fields, nil
 	}
 	for _, c := range t.columns {
-		if c.asked || c.wide && a.format != formWide {
+		if c.wide && a.format != formWide {
 			continue
 		}
 		i := slices.IndexFunc(all, func(f field) bool { return f.name == c.field })
@@ -190,6 +205,11 @@ func (g *grid) plain(w io.Writer) error {
 	buf := bufio.NewWriter(w)
 	if g.widths == nil {
 		g.widths = g.measure()
+		for i, c := range g.cols {
+			if c.elastic {
+				g.widths[i] = min(g.widths[i], maxPad)
+			}
+		}
 		if g.heads {
 			head := make([]string, len(g.cols))
 			for i, c := range g.cols {
@@ -230,20 +250,30 @@ func (g *grid) line(w *bufio.Writer, cells []string) {
 	_ = w.WriteByte('\n')
 }
 
-// fit cuts the elastic columns so that the table fits a terminal, if it can.
+// fit cuts the elastic columns, the widest first, so that the table fits a terminal, if it
+// can.
 func (g *grid) fit(room int, all bool) {
-	const least = 12 // characters that an elastic column keeps
 	widths := g.measure()
 	over := -room
 	for _, w := range widths {
 		over += w + len(gap)
 	}
-	for i := len(g.cols) - 1; i >= 0 && over > 0 && !all; i-- {
-		if spare := widths[i] - least; g.cols[i].elastic && spare > 0 {
-			cut := min(spare, over)
-			over -= cut
-			for _, row := range g.rows {
-				row[i] = screen.Cut(row[i], widths[i]-cut)
+	for ; over > 0 && !all; over-- {
+		widest := -1
+		for i, c := range g.cols {
+			if c.elastic && widths[i] > cmp.Or(c.least, leastText) && (widest < 0 || widths[i] >= widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+	}
+	for i, c := range g.cols {
+		for _, row := range g.rows {
+			if c.elastic {
+				row[i] = screen.Cut(row[i], widths[i])
 			}
 		}
 	}
