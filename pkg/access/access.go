@@ -14,6 +14,7 @@ import (
 	"strconv"
 
 	"cgq/pkg/control"
+	"cgq/pkg/settings"
 )
 
 // Everybody is the user that is every user of the machine.
@@ -71,7 +72,9 @@ type grant struct {
 	rights    []control.Right
 }
 
-// Compile looks names up. Its error names every key that cannot be used.
+// Compile looks names up. Its error names every key that cannot be used. If that is because
+// of users and groups alone that there are not ([settings.ErrAbsent]), the Table is what is
+// granted to the others.
 func Compile(s *Settings, names Names) (*Table, error) {
 	t := new(Table)
 	var wrong []error
@@ -88,13 +91,17 @@ func Compile(s *Settings, names Names) (*Table, error) {
 				continue
 			}
 			uid, err := number(name, names.User)
-			c.uids[uid] = name
-			at("users", err)
+			if err == nil {
+				c.uids[uid] = name
+			}
+			at("users", absent(err))
 		}
 		for _, name := range g.Groups {
 			gid, err := number(name, names.Group)
-			c.gids[gid] = name
-			at("groups", err)
+			if err == nil {
+				c.gids[gid] = name
+			}
+			at("groups", absent(err))
 		}
 		var err error
 		c.rights, err = rights(g.Rights)
@@ -104,10 +111,20 @@ func Compile(s *Settings, names Names) (*Table, error) {
 		}
 		t.grants = append(t.grants, c)
 	}
-	if len(wrong) > 0 {
-		return nil, errors.Join(wrong...)
+	for _, err := range wrong {
+		if !errors.Is(err, settings.ErrAbsent) {
+			return nil, errors.Join(wrong...)
+		}
 	}
-	return t, nil
+	return t, errors.Join(wrong...)
+}
+
+// absent marks what may be otherwise tomorrow.
+func absent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return settings.Absent(err)
 }
 
 // number is the number that a name has, or is.

@@ -210,3 +210,26 @@ func TestSystem(t *testing.T) {
 		t.Errorf("nobody is in %v, %v", gids, err)
 	}
 }
+
+// Users and groups that there are not have nothing, and the others what is theirs: nobody
+// has what number 0 may.
+func TestWhoIsNotThereHasNothing(t *testing.T) {
+	n := newTown()
+	tab, err := access.Compile(&access.Settings{Grants: []access.Grant{{Users: []string{"gone", "ann"}, Groups: []string{"gone"},
+		Rights: []string{"all"}}}}, n.names())
+	if tab == nil || !errors.Is(err, settings.ErrAbsent) || !strings.Contains(err.Error(), `grant[1].groups: there is no group "gone"`) {
+		t.Fatal(tab, err)
+	}
+	n.member[4002] = []uint32{0}
+	d := access.New(n.names(), slog.New(slog.DiscardHandler))
+	d.Use(tab)
+	if got := d.Rights(control.Actor{UID: 4001}); len(got) != len(control.Rights()) {
+		t.Errorf("ann has %v", got)
+	}
+	if got := d.Rights(control.Actor{UID: 4002}); len(got) > 0 {
+		t.Errorf("bob has %v", got)
+	}
+	if tab, err = access.Compile(&access.Settings{Grants: []access.Grant{{Users: []string{"gone"}, Rights: []string{"everything"}}}}, n.names()); tab != nil || err == nil {
+		t.Errorf("%v, %v: a right that there is not is a mistake", tab, err)
+	}
+}

@@ -238,7 +238,11 @@ func (h *Health) settings() control.CheckItem {
 	if len(h.Wrong) == 0 {
 		return item("settings", "the settings are those of the files", "", "")
 	}
-	i := above("settings", int64(len(h.Wrong)), "", 1, 0, "the old settings stay, and a start would refuse the files: "+h.Wrong[0].Error())
+	what := "the old settings stay, and a start would refuse the files: "
+	if h.Wrong.Absent() {
+		what = "the settings count without what is not there: "
+	}
+	i := above("settings", int64(len(h.Wrong)), "", 1, 0, what+h.Wrong[0].Error())
 	if more := len(h.Wrong) - 1; more > 0 {
 		i.Text += fmt.Sprintf(" (and %d more)", more)
 	}

@@ -72,6 +72,9 @@ func (l LiveSettings) rows() (all []control.SettingRow) {
 
 // wrong is why a file is not applied: what is wrong with it, or with another, since all are or none.
 func (l LiveSettings) wrong(file string) string {
+	if l.Wrong.Absent() {
+		return "" // they count
+	}
 	for _, p := range l.Wrong {
 		if path.Base(p.File) == file {
 			return p.Error()

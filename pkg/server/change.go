@@ -37,8 +37,26 @@ func (s *server) reload() {
 func (s *server) refuse(err error) {
 	problems := settings.Problems{{File: settingsDir, Why: err.Error()}}
 	_ = errors.As(err, &problems)
+	problems = slices.Clone(problems)
+	for i := range problems {
+		problems[i].Absent = false // the old ones count, whatever it is
+	}
 	s.wrong.Store(&problems)
 	s.system.Error("settings not reread, the old ones stay: " + err.Error())
+}
+
+// lack says what the settings that count name and the machine does not have.
+func (s *server) lack(err error) {
+	var problems settings.Problems
+	_ = errors.As(err, &problems)
+	s.wrong.Store(&problems)
+	s.system.Error("the settings count without what is not there: " + err.Error())
+}
+
+// lacks reports whether the settings that count name what the machine does not have.
+func (s *server) lacks() bool {
+	p := s.wrong.Load()
+	return p != nil && p.Absent()
 }
 
 // problems are what is wrong with the files as they are now.
@@ -65,7 +83,11 @@ func (s *server) rescan() {
 	files, err := settings.ReadFiles(s.fs, settingsDir)
 	if err == nil && files.Same(s.config.Load().files) {
 		s.refused = ""
-		s.wrong.Store(nil)
+		if !s.lacks() {
+			s.wrong.Store(nil)
+		} else if c, err := loadFiles(files); err == nil { // now it is there
+			_ = s.adopt(c, "by hand") // the addresses are the same
+		}
 		return
 	}
 	version := files.Version()
@@ -220,7 +242,7 @@ func (s *server) tryChange(ctx context.Context, o admin.SettingsOrder) (out cont
 			fallthrough
 		case err == nil:
 			old = c
-		case !only(err, o.Whole) && !(o.Back && s.lacks(now, err)):
+		case !only(err, o.Whole) && !(o.Back && s.misses(now, err)):
 			return out, control.Errorf(control.KindConflict, "correct that first; nothing was changed",
 				"the files were edited by hand, and are not in order:\n%s", shown(err, now))
 		}
@@ -308,8 +330,8 @@ func only(err error, file string) bool {
 		!slices.ContainsFunc(problems, func(p settings.Problem) bool { return filepath.Base(p.File) != file })
 }
 
-// lacks says whether nothing is wrong with files but that some are gone.
-func (s *server) lacks(files settings.Files, err error) bool {
+// misses says whether nothing is wrong with files but that some are gone.
+func (s *server) misses(files settings.Files, err error) bool {
 	var problems settings.Problems
 	return errors.As(err, &problems) && len(problems) == len(files.Gone(s.config.Load().files))
 }

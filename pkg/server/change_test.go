@@ -309,3 +309,20 @@ func TestAFileThatIsGoneStillCounts(t *testing.T) {
 		t.Errorf("domains %q, %v", d, s.problems())
 	}
 }
+
+// What the machine lacked at the start is looked for again, and counts when it is there.
+func TestWhatWasLackingIsFound(t *testing.T) {
+	s, _ := ruledServer(t)
+	s.lack(settings.Problems{{File: "Settings/access.toml", Why: "there is no user", Absent: true}})
+	if !s.lacks() {
+		t.Error("it lacks nothing")
+	}
+	s.rescan()
+	if p := s.problems(); len(p) > 0 {
+		t.Errorf("it still lacks %v", p)
+	}
+	s.refuse(settings.Problems{{File: "Settings/access.toml", Why: "there is no user", Absent: true}})
+	if s.lacks() {
+		t.Error("what was edited and is refused is no lack: the old settings count")
+	}
+}

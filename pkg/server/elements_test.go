@@ -21,7 +21,7 @@ func TestCatalogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Queue.Journal.AnySystem = true
-	s, err := build(t.Context(), dir, fsys, c, nil)
+	s, err := build(t.Context(), dir, fsys, c, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

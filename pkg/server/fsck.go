@@ -286,7 +286,7 @@ func hold(base string) (*held, error) {
 		return nil, err
 	}
 	h := &held{base: base, fs: fsys, release: fsys.Close}
-	if h.config, err = load(fsys); err != nil {
+	if h.config, err = load(fsys); h.config == nil {
 		return nil, errors.Join(fmt.Errorf("settings: %w", err), h.release())
 	}
 	as, err := lookUp(h.config.General.User)

@@ -199,9 +199,9 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 	if err := recovered(base, history.New(fsys, settingsDir)); err != nil {
 		return err
 	}
-	c, err := load(fsys)
-	if err != nil {
-		return fmt.Errorf("settings:\n%w", err)
+	c, lacks := load(fsys)
+	if c == nil {
+		return fmt.Errorf("settings:\n%w", lacks)
 	}
 	as, err := lookUp(c.General.User)
 	if err == nil {
@@ -227,7 +227,7 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 	if err := as.become(); err != nil {
 		return err
 	}
-	s, err := build(ctx, base, fsys, c, open)
+	s, err := build(ctx, base, fsys, c, open, lacks)
 	if err != nil {
 		return err
 	}

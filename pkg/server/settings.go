@@ -220,13 +220,15 @@ func load(fsys disk.FS) (*config, error) {
 	return loadFiles(files)
 }
 
-// loadFiles is load of files that are read.
+// loadFiles is load of files that are read. If nothing is wrong but that the machine lacks
+// something that they name, such as a user, the configuration does without it.
 func loadFiles(files settings.Files) (*config, error) {
 	c, fsys := defaults(), files.FS(settingsDir)
 	c.files = files
 	table, wrong := loadRouter(fsys)
-	if err := also(settings.Load(fsys, settingsDir, c.sections()...), wrong); err != nil {
-		return nil, err
+	wrong = also(settings.Load(fsys, settingsDir, c.sections()...), wrong)
+	if !lacking(wrong) {
+		return nil, wrong
 	}
 	c.router = table
 	for _, s := range c.General.Clients {
@@ -246,7 +248,7 @@ func loadFiles(files settings.Files) (*config, error) {
 	if err := runs(c.Pipe.Deliver.User, c.General.User); err != nil {
 		return nil, err
 	}
-	if c.access, err = access.Compile(&c.Access, access.System()); err != nil {
+	if c.access, err = access.Compile(&c.Access, access.System()); c.access == nil {
 		return nil, err // Validate has seen it
 	}
 	c.rules, c.words = set, c.Reports.Languages()
@@ -264,7 +266,13 @@ func loadFiles(files settings.Files) (*config, error) {
 	p := plan(e.Processors, e.Processors, e.Retry, e.Expire)
 	p.Eager = true
 	c.plans[queue.Enqueuer] = p
-	return c, nil
+	return c, wrong
+}
+
+// lacking reports whether the settings can be used but for what the machine lacks, if that.
+func lacking(err error) bool {
+	var problems settings.Problems
+	return err == nil || errors.As(err, &problems) && problems.Absent()
 }
 
 func plan(channels, queueChannels int, retry []settings.Duration, expire settings.Duration) kernel.Plan {

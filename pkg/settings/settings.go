@@ -54,7 +54,20 @@ type Problem struct {
 	Column int    // in bytes, from 1; 0: it is not known
 	Key    string // with those of the tables around it; empty: the file as a whole
 	Why    string
+	Absent bool // the file may be right: what is wrong is matched by ErrAbsent
 }
+
+// ErrAbsent is matched by errors of a [Validator] about what the machine does not have just
+// now, such as a user. Nothing of the kind keeps a server from a start: it does without.
+var ErrAbsent = errors.New("absent")
+
+// Absent makes an error match [ErrAbsent]; its text stays.
+func Absent(err error) error { return absentError{err} }
+
+type absentError struct{ error }
+
+func (e absentError) Unwrap() error      { return e.error }
+func (absentError) Is(target error) bool { return target == ErrAbsent }
 
 // Error is file:line: key: why, without what is not known.
 func (p Problem) Error() string {
@@ -70,6 +83,11 @@ func (p Problem) Error() string {
 
 // Problems are all problems of all sections, in the order of their files and lines.
 type Problems []Problem
+
+// Absent reports whether all of them are about what the machine does not have just now.
+func (ps Problems) Absent() bool {
+	return !slices.ContainsFunc(ps, func(p Problem) bool { return !p.Absent })
+}
 
 // Error is one line a problem.
 func (ps Problems) Error() string {
@@ -180,7 +198,7 @@ func validate(file string, value any, places map[string]place) (found Problems) 
 		return nil
 	}
 	for _, err := range flatten(v.Validate()) {
-		p := Problem{File: file, Why: err.Error()}
+		p := Problem{File: file, Why: err.Error(), Absent: errors.Is(err, ErrAbsent)}
 		if key, why, ok := strings.Cut(p.Why, ": "); ok && !strings.Contains(key, " ") {
 			p.Key, p.Why, p.Line, p.Column = key, why, places[key].line, places[key].column
 		}
