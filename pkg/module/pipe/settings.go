@@ -67,7 +67,7 @@ func runAs(name string) (*program.User, error) {
 	u, err := program.LookUp(name)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, settings.Absent(err)
 	case int(u.UID) == os.Geteuid():
 		return nil, nil
 	case os.Geteuid() != 0:
