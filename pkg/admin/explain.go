@@ -18,6 +18,7 @@ import (
 	"cgq/pkg/control"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
+	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/selection"
 )
@@ -90,7 +91,10 @@ func (s *Server) class(text string) string {
 // errorsShown is how many errors an explanation lists.
 const errorsShown = 10
 
-func (s *Server) queueExplain(_ context.Context, _ control.Actor, in control.QueueName) (control.Explanation, error) {
+// explainPatience is how long a module may look for what it says.
+const explainPatience = 2 * time.Second
+
+func (s *Server) queueExplain(ctx context.Context, _ control.Actor, in control.QueueName) (control.Explanation, error) {
 	e, ok := s.Kernel.Explain(key(in))
 	if !ok || e.Messages == 0 {
 		return control.Explanation{}, s.noQueue(in)
@@ -106,7 +110,31 @@ func (s *Server) queueExplain(_ context.Context, _ control.Actor, in control.Que
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Text, b.Text))
 	})
 	out.Errors = out.Errors[:min(len(out.Errors), errorsShown)]
+	ctx, cancel := context.WithTimeout(ctx, explainPatience)
+	defer cancel()
+	said, _ := s.Kernel.AskModule(ctx, e.Key)
+	saidByModule(&out, &said)
 	return out, nil
+}
+
+// saidByModule adds what its module says of a host queue.
+func saidByModule(out *control.Explanation, said *module.Explanation) {
+	out.Way, out.NoHosts, out.TLS, out.TriesSince = string(said.Way), said.NoHosts, string(said.TLS), said.Since
+	out.Hosts, out.Tries, out.Notes = []control.HostRow{}, []control.TryRow{}, append([]string{}, said.Notes...)
+	if c := said.Connections; c != (module.Connections{}) {
+		out.Connections = &control.Connections{Open: c.Queue, Idle: c.Idle, Limit: c.QueueLimit, ModuleOpen: c.All, ModuleLimit: c.Limit}
+	}
+	for _, h := range said.Hosts {
+		row := control.HostRow{Host: h.Name, Preference: h.Preference, Port: h.Port, Addresses: []string{}, Error: h.Error}
+		for _, ip := range h.Addresses {
+			row.Addresses = append(row.Addresses, ip.String())
+		}
+		out.Hosts = append(out.Hosts, row)
+	}
+	for _, t := range said.Tries {
+		out.Tries = append(out.Tries, control.TryRow{Begin: t.Begin, Took: t.Took.Round(time.Millisecond).Seconds(), Host: t.Host, Address: t.Address,
+			Step: string(t.Step), Outcome: string(t.Outcome), Reply: t.Reply, Messages: t.Messages, Refusals: t.Refusals, Open: t.Open})
+	}
 }
 
 // reasons are why a host queue waits, those first that keep it whole.

@@ -2,12 +2,14 @@ package kernel
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/selection"
 )
@@ -78,6 +80,16 @@ func (k *Kernel) Explain(key queue.Key) (e Explanation, ok bool) {
 		e.Schedule = plan.schedule(e.Next, now, e.Attempts, e.Expires)
 	}
 	return e, true
+}
+
+// AskModule asks the module of a host queue what it knows of that; false: it knows nothing
+// beside what [Kernel.Explain] says. It lasts no longer than ctx.
+func (k *Kernel) AskModule(ctx context.Context, key queue.Key) (e module.Explanation, ok bool) {
+	m, ok := k.module(key.Module).(module.Explainer)
+	if !ok {
+		return e, false
+	}
+	return m.Explain(ctx, key.Queue), true
 }
 
 // schedule is when a host queue is tried that has failed so often, first at a time, if it
