@@ -132,7 +132,7 @@ func saidByModule(out *control.Explanation, said *module.Explanation) {
 		out.Hosts = append(out.Hosts, row)
 	}
 	for _, t := range said.Tries {
-		out.Tries = append(out.Tries, control.TryRow{Begin: t.Begin, Took: t.Took.Round(time.Millisecond).Seconds(), Host: t.Host, Address: t.Address,
+		out.Tries = append(out.Tries, control.TryRow{Begin: t.Begin, Took: float64(t.Took.Round(time.Millisecond).Milliseconds()) / 1000, Host: t.Host, Address: t.Address,
 			Step: string(t.Step), Outcome: string(t.Outcome), Reply: t.Reply, Messages: t.Messages, Refusals: t.Refusals, Open: t.Open})
 	}
 }
@@ -156,7 +156,10 @@ func reasons(e *kernel.Explanation) []control.Reason {
 	if !e.Until.IsZero() {
 		add(control.Reason{Kind: "delayed", Text: "the module has delayed the whole queue: " + e.LastError.String(), Until: e.Until})
 	}
-	if n := e.By[queue.Suspended]; n > 0 {
+	if e.Paced > 0 {
+		add(control.Reason{Kind: "paced", Text: "released, a few a second, as queue.acts.release_rate says", Until: e.Turn, Count: e.Paced})
+	}
+	if n := e.By[queue.Suspended] - e.Paced; n > 0 {
 		add(control.Reason{Kind: "suspended", Text: "each message, or address of one, waits for itself, after an error of its own", Until: e.HostView.Next, Count: n})
 	}
 	switch ready := e.By[queue.Ready]; {

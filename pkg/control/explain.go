@@ -128,11 +128,11 @@ type Reason struct {
 }
 
 // ReasonKinds are the kinds of a [Reason]: the whole queue is delayed; messages or
-// addresses are suspended; a hold; all channels of the module are in use; those of the
+// addresses are suspended; released, and waiting for their turn; a hold; all channels of the module are in use; those of the
 // host queue are; the module has no channels at all; it has crashed and is parked; the
 // journal has no room, or is broken; cgqd stops.
 func ReasonKinds() []string {
-	return []string{"delayed", "suspended", "held", "channels", "queue-channels", "no-channels", "parked", "stopping"}
+	return []string{"delayed", "suspended", "paced", "held", "channels", "queue-channels", "no-channels", "parked", "stopping"}
 }
 
 // An ErrorRow is how many recipients have an error.

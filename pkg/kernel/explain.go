@@ -19,6 +19,8 @@ type Explanation struct {
 	queue.HostView
 	queue.Work
 	By       [queue.Held + 1]int // recipients by their status
+	Paced    int                 // of the suspended: released, and waiting for their turn
+	Turn     time.Time           // of the last of these
 	Holds    map[string]int      // recipients by the reason why they are held
 	Errors   map[string]int      // recipients by their last error
 	Parked   bool                // its module has crashed too often
@@ -52,6 +54,12 @@ func (k *Kernel) Explain(key queue.Key) (e Explanation, ok bool) {
 		for _, m := range views {
 			for _, r := range m.Recipients {
 				e.By[r.Status]++
+				if r.Status == queue.Suspended && r.Paced {
+					e.Paced++
+					if r.Delayed.After(e.Turn) {
+						e.Turn = r.Delayed
+					}
+				}
 				if r.Status == queue.Held {
 					e.Holds[r.Hold]++
 				}
