@@ -166,7 +166,11 @@ func tryWords(t control.TryRow) string {
 		text = t.Outcome + " at " + step
 	}
 	if took := time.Duration(t.Took * float64(time.Second)); took >= time.Second {
-		text += " after " + duration(took)
+		between := " after "
+		if t.Outcome == "sent" {
+			between = " in "
+		}
+		text += between + duration(took)
 	}
 	if t.Outcome != "sent" && t.Messages > 0 {
 		text += ", " + plural(t.Messages, "message") + " sent"
