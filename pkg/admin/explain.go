@@ -18,6 +18,7 @@ import (
 	"cgq/pkg/control"
 	"cgq/pkg/kernel"
 	"cgq/pkg/mail"
+	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/selection"
 	"cgq/pkg/serverlog"
@@ -91,7 +92,10 @@ func (s *Server) class(text string) string {
 // errorsShown is how many errors an explanation lists.
 const errorsShown = 10
 
-func (s *Server) queueExplain(_ context.Context, _ control.Actor, in control.QueueName) (control.Explanation, error) {
+// explainPatience is how long a module may look for what it says.
+const explainPatience = 2 * time.Second
+
+func (s *Server) queueExplain(ctx context.Context, _ control.Actor, in control.QueueName) (control.Explanation, error) {
 	e, ok := s.Kernel.Explain(key(in))
 	if !ok || e.Messages == 0 {
 		return control.Explanation{}, s.noQueue(in)
@@ -107,7 +111,31 @@ func (s *Server) queueExplain(_ context.Context, _ control.Actor, in control.Que
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Text, b.Text))
 	})
 	out.Errors = out.Errors[:min(len(out.Errors), errorsShown)]
+	ctx, cancel := context.WithTimeout(ctx, explainPatience)
+	defer cancel()
+	said, _ := s.Kernel.AskModule(ctx, e.Key)
+	saidByModule(&out, &said)
 	return out, nil
+}
+
+// saidByModule adds what its module says of a host queue.
+func saidByModule(out *control.Explanation, said *module.Explanation) {
+	out.Way, out.NoHosts, out.TLS, out.TriesSince = string(said.Way), said.NoHosts, string(said.TLS), said.Since
+	out.Hosts, out.Tries, out.Notes = []control.HostRow{}, []control.TryRow{}, append([]string{}, said.Notes...)
+	if c := said.Connections; c != (module.Connections{}) {
+		out.Connections = &control.Connections{Open: c.Queue, Idle: c.Idle, Limit: c.QueueLimit, ModuleOpen: c.All, ModuleLimit: c.Limit}
+	}
+	for _, h := range said.Hosts {
+		row := control.HostRow{Host: h.Name, Preference: h.Preference, Port: h.Port, Addresses: []string{}, Error: h.Error}
+		for _, ip := range h.Addresses {
+			row.Addresses = append(row.Addresses, ip.String())
+		}
+		out.Hosts = append(out.Hosts, row)
+	}
+	for _, t := range said.Tries {
+		out.Tries = append(out.Tries, control.TryRow{Begin: t.Begin, Took: float64(t.Took.Round(time.Millisecond).Milliseconds()) / 1000, Host: t.Host, Address: t.Address,
+			Step: string(t.Step), Outcome: string(t.Outcome), Reply: t.Reply, Messages: t.Messages, Refusals: t.Refusals, Open: t.Open})
+	}
 }
 
 // reasons are why a host queue waits, those first that keep it whole.
@@ -129,7 +157,10 @@ func reasons(e *kernel.Explanation) []control.Reason {
 	if !e.Until.IsZero() {
 		add(control.Reason{Kind: "delayed", Text: "the module has delayed the whole queue: " + e.LastError.String(), Until: e.Until})
 	}
-	if n := e.By[queue.Suspended]; n > 0 {
+	if e.Paced > 0 {
+		add(control.Reason{Kind: "paced", Text: "released, a few a second, as queue.acts.release_rate says", Until: e.Turn, Count: e.Paced})
+	}
+	if n := e.By[queue.Suspended] - e.Paced; n > 0 {
 		add(control.Reason{Kind: "suspended", Text: "each message, or address of one, waits for itself, after an error of its own", Until: e.HostView.Next, Count: n})
 	}
 	switch ready := e.By[queue.Ready]; {

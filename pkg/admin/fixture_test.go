@@ -55,8 +55,17 @@ type house struct {
 // hands is a module that holds each message in its hand until it is let go, then
 // delivers it.
 type hands struct {
-	has chan mail.ID
-	let chan struct{}
+	has  chan mail.ID
+	let  chan struct{}
+	says func(ctx context.Context, queue string) module.Explanation // or nil
+}
+
+// Explain implements [module.Explainer].
+func (h *hands) Explain(ctx context.Context, queue string) module.Explanation {
+	if h.says == nil {
+		return module.Explanation{}
+	}
+	return h.says(ctx, queue)
 }
 
 func (*hands) Name() string { return "SMTP" }
@@ -126,7 +135,7 @@ func empty(t *testing.T) (*house, disk.FS) {
 	}
 	t.Cleanup(func() { os.RemoveAll(base) })
 	h := &house{base: base, state: "running", socket: filepath.Join(base, "control.sock"),
-		hands: &hands{make(chan mail.ID, 10), make(chan struct{})}}
+		hands: &hands{has: make(chan mail.ID, 10), let: make(chan struct{})}}
 	fsys, err := disk.OpenOS(base)
 	if err != nil {
 		t.Fatal(err)

@@ -48,7 +48,14 @@ func fullDeeds() deeds {
 			},
 			Attempts: 7, LastError: hostile, LastTried: ago(50 * time.Minute), LastHost: "mx\x1b[2J.example.com",
 			NextAttempt: in(250 * time.Second), Schedule: []time.Time{in(250 * time.Second), in(4 * time.Hour)},
-			Errors: []control.ErrorRow{{Text: hostile, Count: 970, Class: "greylisted"}, {Text: "452 4.2.2 mailbox full", Count: 3, Class: "full"}}},
+			Errors: []control.ErrorRow{{Text: hostile, Count: 970, Class: "greylisted"}, {Text: "452 4.2.2 mailbox full", Count: 3, Class: "full"}},
+			Way:    "mx", TLS: "none", Notes: []string{"and 3 hosts more"}, TriesSince: ago(24 * time.Hour),
+			Hosts: []control.HostRow{
+				{Host: "mx\x1b[2J.example.com", Preference: 10, Port: "25", Addresses: []string{"192.0.2.1", "2001:db8::1"}},
+				{Host: "mx2.example.com", Preference: 20, Port: "25", Addresses: []string{}, Error: "host mx2.example.com has no address"},
+			},
+			Connections: &control.Connections{Open: 2, Idle: 1, Limit: 20, ModuleOpen: 7, ModuleLimit: 200},
+			Tries:       fullTries(ago)},
 		shapes: []control.ShapeRow{
 			{Name: "example.com", Total: 980, Ages: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 935}},
 			{Name: "evil\x1b[2J.example", Total: 3, Ages: []int{3, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
@@ -62,6 +69,21 @@ func fullDeeds() deeds {
 			4711: "Subject: " + hostile + "\nTo: x@example.com\n\nbody \x1b[31m\nlast line",
 			4712: "Subject: short\n\n",
 		},
+	}
+}
+
+// fullTries has an attempt of each outcome.
+func fullTries(ago func(time.Duration) time.Time) []control.TryRow {
+	return []control.TryRow{
+		{Begin: ago(time.Minute), Took: 2.5, Host: "mx3.example.com", Address: "192.0.2.3:25", Step: "end-of-data", Outcome: "sent",
+			Reply: "250 2.0.0 taken", Messages: 12, Open: true},
+		{Begin: ago(50 * time.Minute), Took: 0.2, Host: "mx\x1b[2J.example.com", Address: "[2001:db8::1]:25", Step: "rcpt", Outcome: "delayed",
+			Reply: hostile, Messages: 1, Refusals: 3},
+		{Begin: ago(51 * time.Minute), Took: 30, Host: "192.0.2.1", Address: "192.0.2.1:25", Step: "connect", Outcome: "failed", Reply: "time-out"},
+		{Begin: ago(52 * time.Minute), Host: "mx2.example.com", Step: "dns", Outcome: "failed", Reply: "host mx2.example.com has no address"},
+		{Begin: ago(53 * time.Minute), Host: "mx4.example.com", Address: "192.0.2.4:25", Step: "ehlo", Outcome: "connected"},
+		{Begin: ago(54 * time.Minute), Took: 5, Host: "mx5.example.com", Address: "192.0.2.5:25", Step: "text", Outcome: "failed", Reply: "EOF"},
+		{Begin: ago(90 * time.Minute), Took: 30, Host: "192.0.2.1", Address: "192.0.2.1:25", Step: "connect", Outcome: "failed", Reply: "time-out"},
 	}
 }
 

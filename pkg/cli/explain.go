@@ -40,10 +40,13 @@ func newQueueExplain(a *app) *cobra.Command {
 		Short: "Why a host queue waits, and what happens next",
 		Long: "Shows what a host queue does and since when, every reason why it or a part of it waits,\n" +
 			"its last attempt and the next one, how many recipients have which error, and from when\n" +
-			"on a failed attempt is the last of its oldest message. With --schedule the coming\n" +
-			"attempts, too, as they are if each of them fails.\n\n" +
+			"on a failed attempt is the last of its oldest message. Of a queue of SMTP also where\n" +
+			"its mail goes now, by the DNS, which is asked for two seconds at most; connections\n" +
+			"and encryption; and the last attempts at each host with its replies, which cgqd\n" +
+			"remembers until it is restarted. With --schedule the coming attempts, too, as they\n" +
+			"are if each of them fails.\n\n" +
 			"With -o json or jsonl one object, which always has the schedule; with csv and name the\n" +
-			"reasons alone, or with --schedule the attempts.",
+			"reasons alone, or with --schedule the coming attempts.",
 		Example:           "  cgq queue explain SMTP example.com\n  cgq queue explain SMTP example.com --schedule",
 		Args:              usageArgs(cobra.RangeArgs(1, 2)),
 		ValidArgsFunction: a.completeQueueName,
@@ -60,9 +63,7 @@ func newQueueExplain(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if e.Schedule == nil {
-				e.Schedule = []time.Time{} // in JSON [], not null
-			}
+			whole(&e)
 			if printed, err := a.printOne(e); printed {
 				return err
 			}
@@ -81,6 +82,14 @@ func newQueueExplain(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&schedule, "schedule", false, "the coming attempts, too")
 	return cmd
+}
+
+// whole makes lists that are not there empty ones: in JSON [], not null.
+func whole(e *control.Explanation) {
+	e.Schedule = append([]time.Time{}, e.Schedule...)
+	e.Hosts = append([]control.HostRow{}, e.Hosts...)
+	e.Tries = append([]control.TryRow{}, e.Tries...)
+	e.Notes = append([]string{}, e.Notes...)
 }
 
 // schedule is the coming attempts of a host queue.
@@ -133,6 +142,7 @@ func (a *app) printExplanation(e control.Explanation, schedule bool) error {
 			b.WriteString("  " + a.hang(line, 4) + "\n")
 		}
 	}
+	b.WriteString(a.whereLines(e) + a.tryLines(e))
 	if _, err := io.WriteString(a.out, b.String()); err != nil || !schedule {
 		return err
 	}

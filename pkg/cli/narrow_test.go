@@ -147,3 +147,63 @@ func TestAMessageSaysWhenItExpires(t *testing.T) {
 		t.Errorf("no word of what to do in %q", got.errOut)
 	}
 }
+
+// The page of an explanation fits a terminal of 80 columns; attempts that came to the same are one.
+func TestAnExplanationFits(t *testing.T) {
+	d := full()
+	got := cgq(t, d.serve(t), func(a *app) { a.width = 80 }, "queue", "explain", "SMTP", "example.com")
+	for line := range strings.Lines(got.out) {
+		if n := len([]rune(strings.TrimRight(line, " \n"))); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	if n := strings.Count(got.out, "  192.0.2.1:25\n"); n != 1 || !strings.Contains(got.out, "(2 times so") {
+		t.Errorf("%d times 192.0.2.1:25 in\n%s", n, got.out)
+	}
+}
+
+// A daemon that says nothing of hosts, as one of an older version, is shown without them.
+func TestAnExplanationWithoutHosts(t *testing.T) {
+	d := full()
+	e := &d.explained
+	e.Way, e.Hosts, e.NoHosts, e.TLS, e.Connections, e.Tries, e.TriesSince, e.Notes = "", nil, "", "", nil, nil, time.Time{}, nil
+	base := d.serve(t)
+	if got := cgq(t, base, nil, "queue", "explain", "SMTP", "example.com"); strings.Contains(got.out, "Where") || strings.Contains(got.out, "Last attempts") {
+		t.Errorf("something of hosts in\n%s", got.out)
+	}
+	if got := cgq(t, base, nil, "queue", "explain", "SMTP", "example.com", "-o", "json"); !strings.Contains(got.out, `"hosts":[],"tries":[],"notes":[]`) {
+		t.Errorf("no empty lists in %s", got.out)
+	}
+}
+
+// Each way and each outcome has its words.
+func TestWordsOfWaysAndTries(t *testing.T) {
+	for want, e := range map[string]control.Explanation{
+		"to the mail exchangers (MX) of its domain":                                {Way: "mx", Queue: "a.test", Hosts: make([]control.HostRow, 1)},
+		"to the mail exchangers (MX) of its domain, in this order":                 {Way: "mx", Hosts: make([]control.HostRow, 2)},
+		"to the domain itself: the DNS names no other mail exchanger (MX)":         {Way: "mx", Queue: "a.test", Hosts: []control.HostRow{{Host: "a.test"}}},
+		"to the mail exchangers (MX) of its domain, but: the domain takes no mail": {Way: "mx", NoHosts: "the domain takes no mail"},
+		"to the relay that smtp.send.relay names":                                  {Way: "relay"},
+		"to the network address that the queue is named by":                        {Way: "address"},
+		"to the host and port that the Router table names":                         {Way: "router"},
+		"by pigeon": {Way: "by pigeon"},
+	} {
+		if got := wayWords(e); got != want {
+			t.Errorf("%+v: %q, want %q", e, got, want)
+		}
+	}
+	for want, try := range map[string]control.TryRow{
+		"the session is open, nothing was transferred yet":                     {Outcome: "connected", Open: true, Step: "ehlo"},
+		"the session ended after the greeting, nothing was transferred":        {Outcome: "connected", Step: "greeting"},
+		"1 message sent: 250 ok":                                               {Outcome: "sent", Messages: 1, Reply: "250 ok", Step: "end-of-data"},
+		"no address: gone":                                                     {Outcome: "failed", Step: "dns", Reply: "gone"},
+		"no connection after 30s: time-out":                                    {Outcome: "failed", Step: "connect", Reply: "time-out", Took: 30},
+		"broken at the end of the text: EOF":                                   {Outcome: "failed", Step: "end-of-data", Reply: "EOF"},
+		"refused at RCPT, 2 messages sent, the last of 3 refusals: 550 nobody": {Outcome: "refused", Step: "rcpt", Reply: "550 nobody", Messages: 2, Refusals: 3},
+		"odd at starttls: 454 no":                                              {Outcome: "odd", Step: "starttls", Reply: "454 no"},
+	} {
+		if got := tryWords(try); got != want {
+			t.Errorf("%+v: %q, want %q", try, got, want)
+		}
+	}
+}

@@ -56,7 +56,68 @@ type Explanation struct {
 	NextAttempt time.Time   `json:"next_attempt,omitzero"`
 	Schedule    []time.Time `json:"schedule"` // the coming attempts, if each of them fails
 	Errors      []ErrorRow  `json:"errors"`   // of its recipients, the most first
+
+	// What its module says. Way is empty if that sends to no hosts.
+	Way         string       `json:"way,omitempty"`         // Ways
+	Hosts       []HostRow    `json:"hosts"`                 // in the order in which they are tried; of those with the same preference any
+	NoHosts     string       `json:"no_hosts,omitempty"`    // why there is none to try, as an attempt would say it; hostile
+	TLS         string       `json:"tls,omitempty"`         // TLSPolicies
+	Connections *Connections `json:"connections,omitempty"` // nothing: the module has none
+	Tries       []TryRow     `json:"tries"`                 // the last attempts that it remembers, each at one address, the newest first
+	TriesSince  time.Time    `json:"tries_since,omitzero"`  // from when on it remembers them; nothing: it does not
+	Notes       []string     `json:"notes"`                 // what else there is to say; hostile
 }
+
+// Ways are how the hosts of a queue are found: the mail exchangers of the domain, or the
+// domain itself; the relay of the settings; the queue is a network address; a record of the
+// Router table names host and port.
+func Ways() []string { return []string{"mx", "relay", "address", "router"} }
+
+// TLSPolicies are how connections are encrypted: never.
+func TLSPolicies() []string { return []string{"none"} }
+
+// A HostRow is a host to which mail of a queue may go.
+type HostRow struct {
+	Host       string   `json:"host"`       // hostile
+	Preference int      `json:"preference"` // of a mail exchanger
+	Port       string   `json:"port"`
+	Addresses  []string `json:"addresses"`       // in the order in which they are tried
+	Error      string   `json:"error,omitempty"` // why there are none, as an attempt would say it; hostile
+}
+
+// Connections are those of a host queue and of its module just now.
+type Connections struct {
+	Open        int `json:"open"`
+	Idle        int `json:"idle"`  // of those, that wait for more mail
+	Limit       int `json:"limit"` // as many as the host queue may have
+	ModuleOpen  int `json:"module_open"`
+	ModuleLimit int `json:"module_limit"`
+}
+
+// A TryRow is an attempt at one address: a connection that was not made, or a session with
+// all its messages.
+type TryRow struct {
+	Begin    time.Time `json:"begin"`
+	Took     float64   `json:"took"`              // seconds, until its last event
+	Host     string    `json:"host"`              // hostile
+	Address  string    `json:"address,omitempty"` // with the port; nothing: the host has none
+	Step     string    `json:"step"`              // TrySteps: of the last refusal, or else of the last reply
+	Outcome  string    `json:"outcome"`           // TryOutcomes
+	Reply    string    `json:"reply"`             // or the error; hostile
+	Messages int       `json:"messages"`          // transferred
+	Refusals int       `json:"refusals"`          // replies that refused something
+	Open     bool      `json:"open"`              // the session goes on
+}
+
+// TrySteps are the steps of an attempt, in their order; rset is between two messages.
+func TrySteps() []string {
+	return []string{"dns", "connect", "greeting", "ehlo", "mail", "rcpt", "data", "text", "end-of-data", "rset"}
+}
+
+// TryOutcomes are what becomes of an attempt: a session with nothing else to tell yet; messages
+// were taken, and nothing was refused; the last refusal was a reply 4yz; or 5yz; or there was
+// no reply.
+func TryOutcomes() []string { return []string{"connected", "sent", "delayed", "refused", "failed"} }
 
 // A Reason is one why a host queue waits, or part of it.
 type Reason struct {
@@ -67,11 +128,11 @@ type Reason struct {
 }
 
 // ReasonKinds are the kinds of a [Reason]: the whole queue is delayed; messages or
-// addresses are suspended; a hold; all channels of the module are in use; those of the
+// addresses are suspended; released, and waiting for their turn; a hold; all channels of the module are in use; those of the
 // host queue are; the module has no channels at all; it has crashed and is parked; the
 // journal has no room, or is broken; cgqd stops.
 func ReasonKinds() []string {
-	return []string{"delayed", "suspended", "held", "channels", "queue-channels", "no-channels", "parked", "stopping"}
+	return []string{"delayed", "suspended", "paced", "held", "channels", "queue-channels", "no-channels", "parked", "stopping"}
 }
 
 // An ErrorRow is how many recipients have an error.

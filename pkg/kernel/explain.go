@@ -2,12 +2,14 @@ package kernel
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/module"
 	"cgq/pkg/queue"
 	"cgq/pkg/selection"
 )
@@ -17,6 +19,8 @@ type Explanation struct {
 	queue.HostView
 	queue.Work
 	By       [queue.Held + 1]int // recipients by their status
+	Paced    int                 // of the suspended: released, and waiting for their turn
+	Turn     time.Time           // of the last of these
 	Holds    map[string]int      // recipients by the reason why they are held
 	Errors   map[string]int      // recipients by their last error
 	Parked   bool                // its module has crashed too often
@@ -50,6 +54,12 @@ func (k *Kernel) Explain(key queue.Key) (e Explanation, ok bool) {
 		for _, m := range views {
 			for _, r := range m.Recipients {
 				e.By[r.Status]++
+				if r.Status == queue.Suspended && r.Paced {
+					e.Paced++
+					if r.Delayed.After(e.Turn) {
+						e.Turn = r.Delayed
+					}
+				}
 				if r.Status == queue.Held {
 					e.Holds[r.Hold]++
 				}
@@ -78,6 +88,16 @@ func (k *Kernel) Explain(key queue.Key) (e Explanation, ok bool) {
 		e.Schedule = plan.schedule(e.Next, now, e.Attempts, e.Expires)
 	}
 	return e, true
+}
+
+// AskModule asks the module of a host queue what it knows of that; false: it knows nothing
+// beside what [Kernel.Explain] says. It lasts no longer than ctx.
+func (k *Kernel) AskModule(ctx context.Context, key queue.Key) (e module.Explanation, ok bool) {
+	m, ok := k.module(key.Module).(module.Explainer)
+	if !ok {
+		return e, false
+	}
+	return m.Explain(ctx, key.Queue), true
 }
 
 // schedule is when a host queue is tried that has failed so often, first at a time, if it

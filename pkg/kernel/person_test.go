@@ -279,6 +279,12 @@ func TestReleaseHasAPace(t *testing.T) {
 				time.Sleep(time.Second - time.Millisecond)
 				got = append(got, m.done(0))
 				time.Sleep(time.Millisecond)
+				if len(got) == 3 { // why the others wait, and till when the last of them does
+					e, _ := k.Explain(queue.Key{Module: "SMTP", Queue: "a"})
+					if at := m.began.Add(8 * time.Second); e.Paced == 0 || e.Paced != e.By[queue.Suspended] || !e.Turn.Equal(at) {
+						t.Errorf("%d of %d wait for their turn, the last till %s; want all, till %s", e.Paced, e.By[queue.Suspended], e.Turn, at)
+					}
+				}
 			}
 			// ten of each at once, then five of each a second
 			if want := []int{28, 38, 44, 49, 54, 59, 60, 60}; !slices.Equal(got, want) {

@@ -52,6 +52,7 @@ const (
 	person                         // a person has rejected it
 	trashed                        // done by a person, who may undo it
 	held                           // a hold has it
+	paced                          // what it waits for is its turn among those that were released
 	notifyShift = iota             // and behind these its mail.Notify
 )
 
@@ -232,6 +233,7 @@ func (s *State) Apply(id mail.ID, f fact.Fact) {
 	case fact.Tried:
 		if r := m.rcpt(f.Rcpt); r != nil && !r.is(done) {
 			r.time, r.attempts, r.last = s.in(f.Until), count(f.Attempts), s.results.share(f.Result)
+			r.set(paced, false)
 			s.settle(r.in())
 		}
 	case fact.Suspended:
@@ -252,6 +254,7 @@ func (s *State) Apply(id mail.ID, f fact.Fact) {
 	case fact.Freed:
 		if r := m.rcpt(f.Rcpt); r != nil && !r.is(done) {
 			r.time = s.in(f.Until)
+			r.set(paced, !f.Until.IsZero())
 			if e := r.in(); e != nil {
 				e.until = 0
 				s.settle(e)

@@ -144,6 +144,7 @@ type RecipientView struct {
 	Status    Status
 	Until     time.Time // Retry In; zero: not delayed
 	Delayed   time.Time // the delay of the message or recipient alone
+	Paced     bool      // that is its turn among those that were released
 	Attempts  int
 	LastError mail.Result
 	Hold      string // why nobody may touch it
@@ -215,6 +216,7 @@ func (s *State) recipient(m *message, i int, submitted mail.Address, now time.Ti
 	v := RecipientView{Index: i, Address: submitted, To: r.to(submitted), Key: e.host.key, Status: s.status(m, i, now),
 		Attempts: r.tries(), LastError: r.trouble(), Delayed: s.out(m.delayed(i, s.in(now))), Hold: s.why(m, i)}
 	v.Until = v.Delayed
+	v.Paced = r.is(paced) && r.time > s.in(now)
 	if host := s.out(e.host.until); host.After(now) && host.After(v.Until) {
 		v.Until = host
 	}

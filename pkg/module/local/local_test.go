@@ -322,3 +322,15 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAccountIsExplained(t *testing.T) {
+	s := newSetup(t, slog.New(slog.DiscardHandler), ann)
+	for queue, want := range map[string]string{
+		"ann@example.com": "into Domains/example.com/ann/Maildir, below the base directory",
+		"bob@example.com": "there is no such Account any more: the next attempt fails for good",
+	} {
+		if got := s.Explain(t.Context(), queue); len(got.Notes) != 1 || got.Notes[0] != want || got.Way != "" {
+			t.Errorf("%s: %+v, want %q", queue, got, want)
+		}
+	}
+}

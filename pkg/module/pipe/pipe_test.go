@@ -498,3 +498,23 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+func TestAProgramIsExplained(t *testing.T) {
+	s := newSetup(t, nil)
+	file := s.program(t, "prog", "exit 0")
+	says := func(want string) {
+		t.Helper()
+		if got := s.Explain(t.Context(), "prog"); len(got.Notes) != 1 || got.Notes[0] != want {
+			t.Errorf("%q, want %q", got.Notes, want)
+		}
+	}
+	says("to the program " + file + ", which is there and executable")
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says("cannot start " + file + ": it is not executable")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	says("cannot start " + file + ": no such file or directory")
+}

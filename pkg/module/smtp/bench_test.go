@@ -3,14 +3,17 @@ package smtp_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"cgq/pkg/mail"
@@ -200,9 +203,10 @@ func drain(l net.Listener) {
 type endless struct {
 	left *atomic.Int64
 	text string
+	name string
 }
 
-func (*endless) Name() string      { return "[192.0.2.1]" }
+func (q *endless) Name() string    { return q.name }
 func (*endless) Delay(mail.Result) {}
 
 func (q *endless) Due(context.Context) iter.Seq[*module.Transfer] {
@@ -235,6 +239,46 @@ func (l *lent) Open() (io.ReadSeekCloser, error) {
 }
 func (l *lent) Settle(_ int, r mail.Result) { l.results[r.Action]++ }
 
+// BenchmarkTries is what is remembered of 10,000 queues whose hosts do not answer, or refuse
+// with the longest reply, and what it costs to look one up.
+func BenchmarkTries(b *testing.B) {
+	long := strings.Repeat("x", 500)
+	for _, bb := range []struct {
+		name string
+		err  error
+	}{{"refused", syscall.ECONNREFUSED}, {"long", errors.New(long)}} {
+		b.Run(bb.name, func(b *testing.B) {
+			s := newSender(nil, nil)
+			m := smtp.New(&s.settings, dns, func() string { return "mail.example.net" }, &s.stats, quiet)
+			m.SetDial(func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New(strings.Clone(bb.err.Error()))
+			})
+			before := live()
+			for i := range 10_000 {
+				left := new(atomic.Int64)
+				left.Store(1)
+				m.Transfer(b.Context(), &endless{left, "x", fmt.Sprintf("[10.0.%d.%d]", i/250, i%250)})
+			}
+			bytes := float64(live()-before) / 10_000
+			b.ReportAllocs()
+			for b.Loop() {
+				if e := m.Explain(b.Context(), "[10.0.7.7]"); len(e.Tries) != 1 {
+					b.Fatalf("%+v", e)
+				}
+			}
+			b.ReportMetric(bytes, "B/try") // with its queue
+		})
+	}
+}
+
+// live is the bytes of the heap that are in use.
+func live() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 // BenchmarkSend is messages of 4 KiB over 20 connections, both sides in one process.
 func BenchmarkSend(b *testing.B) {
 	l := listen(b)
@@ -255,7 +299,7 @@ func BenchmarkSend(b *testing.B) {
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	for range 20 {
-		wg.Go(func() { m.Transfer(ctx, &endless{&left, text}) })
+		wg.Go(func() { m.Transfer(ctx, &endless{&left, text, "[192.0.2.1]"}) })
 	}
 	wg.Wait()
 	b.StopTimer()

@@ -4,15 +4,19 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/module"
 	"cgq/pkg/resolver"
 	"cgq/pkg/serverlog"
 )
@@ -23,7 +27,7 @@ const maxAddresses = 10 // tried in one attempt
 // host that answers. It returns what happened when there is none: Failed is for good.
 // A context that ended is not told apart.
 func (w *work) connect() *mail.Result {
-	key := w.q.Name() + "\n" + w.settings.Relay
+	key := poolKey(w.q.Name(), w.settings)
 	l, err := w.m.acquire(w.ctx, key, w.settings)
 	if l != nil {
 		w.link = l
@@ -54,23 +58,32 @@ func permanent(subject, detail uint16, text string) *mail.Result {
 
 // A target is a host to try.
 type target struct {
-	host string
-	ips  []netip.Addr // empty: to be asked for
-	port string
+	host       string
+	preference uint16       // of an MX
+	ips        []netip.Addr // empty: to be asked for
+	port       string
 }
 
 // open tries the hosts of the queue, address by address.
 func (w *work) open() (*link, *mail.Result) {
-	targets, r := w.targets()
+	begin, name := time.Now(), w.q.Name()
+	to, r := w.m.way(w.ctx, w.settings, name)
+	if r != nil && w.ctx.Err() == nil {
+		w.m.tries.unfound(name, name, begin, r)
+	}
+	shuffle(to.targets)
 	left := maxAddresses
-	for _, tg := range targets {
-		ips := tg.ips
-		if len(ips) == 0 {
-			var err error
-			if ips, err = w.m.resolver.IP(w.ctx, tg.host); err != nil {
-				r = w.noAddress(tg.host, err, r)
-				continue
+	for _, tg := range to.targets {
+		begin := time.Now()
+		ips, wrong := w.m.addresses(w.ctx, w.settings, name, tg)
+		if wrong != nil {
+			if w.ctx.Err() == nil {
+				w.m.tries.unfound(name, tg.host, begin, wrong)
 			}
+			if r == nil || r.Final() {
+				r = wrong
+			}
+			continue
 		}
 		for _, ip := range ips {
 			if left--; left < 0 || w.ctx.Err() != nil {
@@ -85,23 +98,33 @@ func (w *work) open() (*link, *mail.Result) {
 	return nil, r
 }
 
-// noAddress is the result for a host without address. Only when no host of a domain
-// has one, the domain is wrong for good; a relay, and a host that the Router table names
-// with its port, is a setting, and can be mended.
-func (w *work) noAddress(host string, err error, before *mail.Result) *mail.Result {
-	switch {
-	case before != nil && !before.Final():
-		return before
-	case errors.Is(err, resolver.ErrNoDomain) && w.settings.Relay == "" && !mail.IsHop(w.q.Name()):
-		return permanent(4, 4, "host "+host+" has no address")
+// addresses returns those of a host, or what it means that it has none. Only when no host
+// of a domain has one, the domain is wrong for good; a relay, and a host that the Router
+// table names with its port, is a setting, and can be mended.
+func (m *Module) addresses(ctx context.Context, s *Send, queue string, tg target) ([]netip.Addr, *mail.Result) {
+	if len(tg.ips) > 0 {
+		return tg.ips, nil
 	}
-	return temporary(4, 3, host, oneLine(err.Error(), maxSaid))
+	ips, err := m.resolver.IP(ctx, tg.host)
+	switch {
+	case err == nil:
+		return ips, nil
+	case errors.Is(err, resolver.ErrNoDomain) && s.Relay == "" && !mail.IsHop(queue):
+		return nil, permanent(4, 4, "host "+tg.host+" has no address")
+	}
+	return nil, temporary(4, 3, tg.host, oneLine(err.Error(), maxSaid))
 }
 
-// targets returns the hosts in the order to try them (RFC 5321 §5.1). A queue that names
-// a port is for that host alone: no MX, and no relay (chapter: Router).
-func (w *work) targets() ([]target, *mail.Result) {
-	name := w.q.Name()
+// A way is where the mail of a queue goes.
+type way struct {
+	by      module.Way
+	targets []target      // in the order to try them; of those with the same preference any
+	omitted []resolver.MX // since this server is one of them
+}
+
+// way finds the hosts of a queue (RFC 5321 §5.1). A queue that names a port is for that
+// host alone: no MX, and no relay (chapter: Router).
+func (m *Module) way(ctx context.Context, s *Send, name string) (to way, r *mail.Result) {
 	hop, named := mail.ParseHop(name)
 	switch {
 	case named && hop.Port > 0:
@@ -109,66 +132,67 @@ func (w *work) targets() ([]target, *mail.Result) {
 		if hop.IP.IsValid() {
 			tg.ips = []netip.Addr{hop.IP}
 		}
-		return []target{tg}, nil
-	case w.settings.Relay != "":
-		host, port, err := w.settings.relay()
+		return way{by: module.ByRouter, targets: []target{tg}}, nil
+	case s.Relay != "":
+		to.by = module.ByRelay
+		host, port, err := s.relay()
 		if err != nil {
-			return nil, temporary(3, 5, "", err.Error())
+			return to, temporary(3, 5, "", err.Error())
 		}
 		tg := target{host: host, port: strconv.Itoa(port)}
 		if ip, err := netip.ParseAddr(host); err == nil {
 			tg.ips = []netip.Addr{ip}
 		}
-		return []target{tg}, nil
+		to.targets = []target{tg}
+		return to, nil
 	case named:
-		return []target{{host: name, ips: []netip.Addr{hop.IP}, port: w.m.port}}, nil
+		return way{by: module.ByAddress, targets: []target{{host: name, ips: []netip.Addr{hop.IP}, port: m.port}}}, nil
 	case mail.IsHop(name):
-		return nil, permanent(1, 2, "not a name of a host")
+		return way{by: module.ByAddress}, permanent(1, 2, "not a name of a host")
 	}
-	list, err := w.m.resolver.MX(w.ctx, name)
+	to.by = module.ByMX
+	list, err := m.resolver.MX(ctx, name)
 	switch {
 	case errors.Is(err, resolver.ErrNullMX): // RFC 7505 §4.2
-		return nil, permanent(1, 10, "the domain "+name+" takes no mail")
+		return to, permanent(1, 10, "the domain "+name+" takes no mail")
 	case errors.Is(err, resolver.ErrNoDomain):
-		return nil, permanent(1, 2, "the domain "+name+" does not exist")
+		return to, permanent(1, 2, "the domain "+name+" does not exist")
 	case err != nil:
-		return nil, temporary(4, 3, "", oneLine(err.Error(), maxSaid))
+		return to, temporary(4, 3, "", oneLine(err.Error(), maxSaid))
 	}
-	if list = w.m.withoutUs(list); len(list) == 0 {
-		return nil, permanent(4, 6, "mail for "+name+" loops back to us")
+	list, to.omitted = m.withoutUs(list)
+	if len(list) == 0 {
+		return to, permanent(4, 6, "mail for "+name+" loops back to us")
 	}
-	shuffle(list)
-	targets := make([]target, len(list))
-	for i, mx := range list {
-		targets[i] = target{host: mx.Host, port: w.m.port}
+	for _, mx := range list {
+		to.targets = append(to.targets, target{host: mx.Host, preference: mx.Preference, port: m.port})
 	}
-	return targets, nil
+	return to, nil
 }
 
-// withoutUs drops this server from the hosts, and all that are no better than it
+// withoutUs takes this server out of the hosts, and all that are no better than it
 // (RFC 5321 §5.1): else mail goes round and round.
-func (m *Module) withoutUs(list []resolver.MX) []resolver.MX {
+func (m *Module) withoutUs(list []resolver.MX) (better, omitted []resolver.MX) {
 	own := strings.ToLower(m.domain())
-	for _, mx := range list {
-		if mx.Host != own {
-			continue
-		}
-		better := list[:0:0]
-		for _, other := range list {
-			if other.Preference < mx.Preference {
-				better = append(better, other)
-			}
-		}
-		return better
+	us := slices.IndexFunc(list, func(mx resolver.MX) bool { return mx.Host == own })
+	if us < 0 {
+		return list, nil
 	}
-	return list
+	for _, mx := range list {
+		if mx.Preference < list[us].Preference {
+			better = append(better, mx)
+		} else {
+			omitted = append(omitted, mx)
+		}
+	}
+	return better, omitted
 }
 
 // shuffle spreads the load over hosts of the same preference (RFC 5321 §5.1).
-func shuffle(list []resolver.MX) {
+func shuffle(list []target) {
 	for begin := 0; begin < len(list); {
 		end := begin + 1
-		for end < len(list) && list[end].Preference == list[begin].Preference {
+		for end < len(list) && list[end].preference == list[begin].preference {
 			end++
 		}
 		equal := list[begin:end]
@@ -180,10 +204,14 @@ func shuffle(list []resolver.MX) {
 // try makes a connection with one address of a host.
 func (w *work) try(tg target, ip netip.Addr) (*link, *mail.Result) {
 	address := net.JoinHostPort(ip.String(), tg.port)
+	attempt := module.Try{Begin: time.Now(), Host: tg.host, Address: address, Step: module.StepConnect, Outcome: module.Broken}
 	ctx, cancel := context.WithTimeout(w.ctx, w.settings.ConnectTimeout.D())
 	sock, err := w.m.dial(ctx, "tcp", address)
 	cancel()
 	if err != nil {
+		if w.ctx.Err() == nil {
+			w.m.tries.failed(w.q.Name(), attempt, why(err))
+		}
 		name := tg.host + " " + address
 		if tg.host == ip.String() {
 			name = address
@@ -196,7 +224,11 @@ func (w *work) try(tg target, ip netip.Addr) (*link, *mail.Result) {
 		Conn: sock, host: tg.host, settings: w.settings,
 		log: serverlog.Session(w.m.log, w.m.sessions.Add(1), w.q.Name()),
 	}
-	l.closed = func() { w.m.active.Add(-1) }
+	l.tried = w.m.tries.connected(w.q.Name(), attempt)
+	l.closed = func() {
+		w.m.active.Add(-1)
+		w.m.tries.ended(l.tried)
+	}
 	if l.log.Enabled(w.ctx, serverlog.Low) {
 		l.log.Info("connected " + endpoint(sock.LocalAddr()) + " -> " + endpoint(sock.RemoteAddr()) + ", " + tg.host)
 	}
@@ -204,10 +236,28 @@ func (w *work) try(tg target, ip netip.Addr) (*link, *mail.Result) {
 	name := cmp.Or(w.settings.Helo, w.m.domain())
 	if err := l.greet(name); err != nil {
 		l.unbind()
+		w.noteGreeting(l, err)
 		_ = l.Close()
 		return nil, ungreeted(tg.host, err)
 	}
+	w.m.tries.greeted(l.tried)
 	return l, nil
+}
+
+// noteGreeting remembers that a host did not take us.
+func (w *work) noteGreeting(l *link, err error) {
+	said := (*gosmtp.SMTPError)(nil)
+	switch {
+	case w.ctx.Err() != nil:
+	case !errors.As(err, &said):
+		w.m.tries.broke(l.tried, l.step, why(err))
+	default:
+		text := strings.ReplaceAll(said.Message, "\n", " ")
+		if e := said.EnhancedCode; e[0] == said.Code/100 {
+			text = fmt.Sprintf("%d.%d.%d %s", e[0], e[1], e[2], text)
+		}
+		w.m.tries.refused(l.tried, l.step, answer{said.Code, text})
+	}
 }
 
 // ungreeted is the result for a host that did not take us. A 5yz in place of a

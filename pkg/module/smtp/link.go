@@ -18,6 +18,7 @@ import (
 	gosmtp "github.com/emersion/go-smtp"
 
 	"cgq/pkg/mail"
+	"cgq/pkg/module"
 	"cgq/pkg/serverlog"
 )
 
@@ -43,6 +44,8 @@ type link struct {
 	net.Conn // SetDeadline and Read are ours
 	host     string
 	key      string // of the pool
+	tried    *try
+	step     module.Step // of the reply that is waited for
 	settings *Send
 	log      *slog.Logger
 	r        *bufio.Reader
@@ -136,6 +139,9 @@ func (l *link) greet(name string) error {
 	c.CommandTimeout = l.settings.CommandTimeout.D()
 	err := c.Hello(name)
 	l.greeting = false
+	if l.step = module.StepGreeting; welcome(l.heard) {
+		l.step = module.StepEHLO
+	}
 	if l.log.Enabled(context.Background(), serverlog.Low) {
 		l.log.Info("cmd: EHLO " + name)
 		for line := range bytes.Lines(l.heard) {
@@ -149,6 +155,16 @@ func (l *link) greet(name string) error {
 	l.heard = nil
 	l.r = bufio.NewReader(l.Conn)
 	return nil
+}
+
+// welcome reports whether the first reply is one to which EHLO is the answer.
+func welcome(heard []byte) bool {
+	for line := range bytes.Lines(heard) {
+		if code, more, ok := parseReply(bytes.TrimRight(line, "\r\n")); !ok || !more {
+			return ok && code/100 == 2 && bytes.HasSuffix(line, []byte("\n"))
+		}
+	}
+	return false
 }
 
 // parseExtensions reads the lines behind the first of the reply to EHLO. Keywords

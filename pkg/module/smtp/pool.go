@@ -18,6 +18,9 @@ type pool struct {
 	changed chan struct{}      // closed when there may be room again; nil: nobody waits
 }
 
+// poolKey is what connections of a queue have in common: where they lead.
+func poolKey(queue string, s *Send) string { return queue + "\n" + s.Relay }
+
 // acquire returns a connection that waits, or nil when the caller may open one, as
 // soon as there is room. Its error is that of ctx.
 func (m *Module) acquire(ctx context.Context, key string, s *Send) (*link, error) {

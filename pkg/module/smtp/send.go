@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/idna"
 
@@ -30,6 +31,8 @@ type Module struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	port string // of a mail exchanger
 	pool pool
+
+	tries book
 }
 
 // New returns the module. domain is the main domain; log is tagged SMTP.
@@ -40,7 +43,7 @@ func New(
 		settings: s, resolver: r, domain: domain, log: log,
 		active: st.Counter("smtpOutputActive"), total: st.Counter("smtpOutputTotal"),
 		jobs: st.Counter("smtpOutputJobs"), traffic: st.Counter("smtpOutputTrafficOut"),
-		dial: new(net.Dialer).DialContext, port: "25",
+		dial: new(net.Dialer).DialContext, port: "25", tries: book{since: time.Now()},
 	}
 }
 
@@ -295,6 +298,9 @@ func (w *work) broken(t *module.Transfer, todo []int, err error) ([]int, step) {
 	var closing *errClosing
 	if errors.As(err, &closing) {
 		r = closing.answer.result(l.host)
+		w.m.tries.refused(l.tried, l.step, closing.answer)
+	} else {
+		w.m.tries.broke(l.tried, l.step, why(err))
 	}
 	l.log.Warn("queue delayed: " + r.String())
 	w.q.Delay(r)
@@ -305,6 +311,7 @@ func (w *work) broken(t *module.Transfer, todo []int, err error) ([]int, step) {
 func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int, next step) {
 	host, reports := w.link.host, w.link.ext.dsn
 	if v.mail.class() != 2 {
+		w.m.tries.refused(w.link.tried, module.StepMAIL, v.mail)
 		r := v.mail.result(host)
 		if !r.Final() {
 			return nil, w.delay(t, r)
@@ -323,6 +330,7 @@ func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int,
 		default:
 			w.link.log.LogAttrs(w.ctx, serverlog.Problem, "RCPT "+t.Recipients[i].To.Path()+" refused: "+a.String(),
 				slog.Any("id", t.ID))
+			w.m.tries.refused(w.link.tried, module.StepRCPT, a)
 			t.Settle(i, a.result(host))
 		}
 	}
@@ -333,6 +341,7 @@ func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int,
 	case v.lost != nil:
 		r := mail.Result{Action: mail.Delayed, Status: mail.Status{4, 4, 2}, MTA: host,
 			Text: "connection with " + host + " is broken behind the final dot, the message may arrive twice: " + why(v.lost)}
+		w.m.tries.broke(w.link.tried, module.StepEnd, why(v.lost))
 		w.drop()
 		return nil, w.delay(t, r)
 	case a.class() == 2:
@@ -340,11 +349,13 @@ func (w *work) verdict(t *module.Transfer, todo []int, v *verdict) (again []int,
 		status, _ := a.split()
 		settle(t, accepted, mail.Result{Action: mail.Relayed, Status: status, Text: "relayed via " + host + ": " + a.String(), MTA: host, Reports: reports})
 	case a.class() == 4:
+		w.m.tries.refused(w.link.tried, v.step(), a)
 		if a.code == 421 {
 			w.drop()
 		}
 		return nil, w.delay(t, a.result(host))
 	default:
+		w.m.tries.refused(w.link.tried, v.step(), a)
 		w.link.log.LogAttrs(w.ctx, serverlog.Problem, "message refused: "+a.String(), slog.Any("id", t.ID))
 		settle(t, accepted, a.result(host))
 	}
@@ -357,6 +368,14 @@ func (v *verdict) last() answer {
 		return v.final
 	}
 	return v.data
+}
+
+// step is that of the last answer.
+func (v *verdict) step() module.Step {
+	if v.final.code != 0 {
+		return module.StepEnd
+	}
+	return module.StepDATA
 }
 
 // tooMany reports whether a recipient was refused only because there were others.
@@ -376,6 +395,7 @@ func (w *work) delay(t *module.Transfer, r mail.Result) step {
 func (w *work) sent(t *module.Transfer, v *verdict) {
 	w.m.jobs.Add(1)
 	w.m.traffic.Add(v.bytes)
+	w.m.tries.sent(w.link.tried, v.final)
 	if l := w.link; l.log.Enabled(w.ctx, serverlog.Major) {
 		l.log.LogAttrs(w.ctx, serverlog.Major,
 			"sent "+endpoint(l.LocalAddr())+" -> "+endpoint(l.RemoteAddr())+", got:"+v.final.String(), slog.Any("id", t.ID))

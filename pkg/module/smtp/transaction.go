@@ -192,7 +192,7 @@ func (l *link) envelope(ends []int) ([]answer, error) {
 	}
 	from := 0
 	if l.reset {
-		from = len("RSET\r\n")
+		from, l.step = len("RSET\r\n"), module.StepRSET
 		if err := l.ask(0, from); err != nil {
 			return nil, err
 		}
@@ -204,6 +204,7 @@ func (l *link) envelope(ends []int) ([]answer, error) {
 		if !l.ext.pipelining && (i > 0 && answers[0].class() != 2 || i == len(ends)-1 && accepted == 0) {
 			break
 		}
+		l.step = stepOf(i, len(ends))
 		a, err := l.say(from, end)
 		if err != nil {
 			return nil, err
@@ -218,6 +219,17 @@ func (l *link) envelope(ends []int) ([]answer, error) {
 		from = end
 	}
 	return answers, nil
+}
+
+// stepOf is the command with this number of those of a transaction.
+func stepOf(i, commands int) module.Step {
+	switch i {
+	case 0:
+		return module.StepMAIL
+	case commands - 1:
+		return module.StepDATA
+	}
+	return module.StepRCPT
 }
 
 // say sends out[from:end], unless it went out with the others, and reads its answer.
@@ -265,6 +277,7 @@ func (l *link) traceOut() {
 // sendText sends the text and reads the answer to it.
 func (l *link) sendText(x *text, v *verdict) error {
 	x.rewind()
+	l.step = module.StepText
 	for {
 		if x.err != nil {
 			return errText{x.err}
@@ -282,6 +295,7 @@ func (l *link) sendText(x *text, v *verdict) error {
 		return errStopped
 	}
 	defer l.settled()
+	l.step = module.StepEnd
 	v.bytes += int64(len(x.piece()))
 	v.lost = l.write(x.piece(), l.settings.DataTimeout.D())
 	if v.lost != nil {
