@@ -226,6 +226,9 @@ func (d deed) done(out control.Outcome, dryRun bool) string {
 	if d.say != nil {
 		return d.say(out, dryRun)
 	}
+	if out.Matched == 0 && out.Act == 0 {
+		return fmt.Sprintf("no %s matches; nothing was %s", d.unit, d.past)
+	}
 	text := d.past + " " + d.count(fmt.Sprintf("%d of %d %ss", out.Changed, out.Matched, d.unit), out.Messages)
 	if dryRun {
 		text = "would have " + text
