@@ -95,7 +95,7 @@ var differs = []struct {
 	{regexp.MustCompile(` *\b\d\d:\d\d:\d\d`), " CLOCK"},
 	{regexp.MustCompile(`\b\d+(\.\d+){3}(:\d+)?`), "ADDR"},
 	{regexp.MustCompile(` *\b(\d+[dhm]\d\d[hms]|\d+s)\b`), " TIME"},
-	{regexp.MustCompile(`cgqd \S+ running`), "cgqd VERSION running"},
+	{regexp.MustCompile(`cgqd v?\S+( +CLOCK|$)`), "cgqd VERSION CLOCK"},
 	{regexp.MustCompile(` *\d+/min`), " N/min"},
 	{regexp.MustCompile(` *[▁-█]+ *`), " GRAPH "},
 	{regexp.MustCompile(`(?m) +$`), ""},

@@ -59,9 +59,9 @@ func (m *model) header() []string {
 		since = 0
 	}
 	if l.daemon.PID != 0 {
-		who = screen.Firm(fmt.Sprintf("%s  cgqd %s %s for %s  Channels %s in %s out", l.daemon.Domain, l.daemon.Version,
-			l.daemon.State, screen.Duration(l.daemon.Uptime.Duration()+since), short(l.elements[elementInNow]),
-			short(l.elements[elementOutNow])))
+		who = screen.Firm(fmt.Sprintf("%s  %s for %s  Channels %s in %s out  cgqd %s", l.daemon.Domain, l.daemon.State,
+			screen.Duration(l.daemon.Uptime.Duration()+since), short(l.elements[elementInNow]),
+			short(l.elements[elementOutNow]), l.daemon.Version))
 	}
 	clock := now.Format(time.TimeOnly)
 	waits := fmt.Sprintf("Messages %s  Recipients %s  Queues %d", short(l.elements[elementQueued]), short(l.rcpts),
