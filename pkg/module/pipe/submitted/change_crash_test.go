@@ -29,6 +29,7 @@ func variants() []*Settings {
 		set(func(s *Settings) { s.ReturnPath, s.Channels = "ann@a.example", 1 }),
 		set(func(s *Settings) { s.Directory, s.Foreign = "/Other", nil }),
 		set(func(s *Settings) { s.Foreign[0].Force, s.Foreign[0].ReturnPath = true, "<>" }),
+		set(func(s *Settings) { s.Foreign[0].Directory = "/link" }), // the same
 	}
 }
 
@@ -84,7 +85,7 @@ func TestOnceWhateverChanges(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				stride := 4
 				if racing {
-					stride = 24
+					stride = 40
 				}
 				for n := 0; !t.Failed(); n += stride {
 					alive := 0
@@ -134,8 +135,8 @@ func changeAt(t *testing.T, mode string, n int, seed uint64) (alive bool) {
 }
 
 // A directory goes from the settings while its files are taken, power is lost, the next
-// start knows nothing of it from its settings, and the one after that has it again. Without
-// one of the orders that carry it some file is two messages, or none.
+// starts know nothing of it from their settings, and then it comes back. Without one of the
+// orders that carry it some file is two messages, or none.
 func TestOrdersAreNeeded(t *testing.T) {
 	lie := func(operation, at string) func(string, string) error {
 		return func(op, name string) error {
@@ -196,8 +197,14 @@ func leaveAndCrash(t *testing.T, n int, seed uint64, broken func(operation, name
 		return nil, broken(operation, name)
 	})
 	c.disk = c.disk.Restart(rng)
-	for _, set := range []*Settings{without, without, full} { // twice: what was handed out is forgotten
-		c.run(t, -1, set, func(_ int, operation, name string) (*Settings, error) { return nil, broken(operation, name) })
+	for i := range 3 { // what was handed out in one is forgotten in the next
+		if i == 2 {
+			c.ended = func(l *life) { // it comes back; a start has it only if the register has
+				l.src.Use(full)
+				time.Sleep(lifetime)
+			}
+		}
+		c.run(t, -1, without, func(_ int, operation, name string) (*Settings, error) { return nil, broken(operation, name) })
 	}
 	return problems(c.life, 2*files)
 }
@@ -280,7 +287,7 @@ func TestBrokenStaysBroken(t *testing.T) {
 		syncs := 0
 		c.ended = func(l *life) {
 			was := l.out.len()
-			for _, i := range []int{1, 0, 3, 2, 4} {
+			for _, i := range []int{1, 0, 3, 2, 4, 6} {
 				l.src.Use(sets[i])
 				time.Sleep(time.Minute)
 			}

@@ -185,7 +185,8 @@ func (l *life) live(began func()) error {
 	domain, read := func() string { return "here.example" }, make(chan struct{})
 	src := newSource("/", l.disk, domain, read, &stats.Set{}, log)
 	src.find = func(path string, _ func() bool) (func() (folder, error), watch) {
-		return func() (folder, error) { return crashFolder{l.disk, strings.TrimPrefix(path, "/")}, nil },
+		dir := map[string]string{"Submitted": "Submitted", "/Other": "Other", "/link": "Other"}[path]
+		return func() (folder, error) { return crashFolder{l.disk, dir}, nil },
 			func(*hints) (func(), error) { return nil, errors.New("there are no events") }
 	}
 	submitted := Defaults()

@@ -30,13 +30,14 @@ const batch = 100
 
 // serve does what is wished, until ctx ends: one run after the other, and nothing else.
 func (d *directory) serve(ctx context.Context, e module.FileEnqueuer, parts *sync.WaitGroup) {
+	left := false // since the last run
 	for ctx.Err() == nil {
 		turn, end, m := d.wish.next(ctx)
 		if m == nil {
-			d.rest(turn)
+			d.rest(turn, left)
 		} else {
 			r := &run{directory: d, mapping: *m, into: e, stopped: ctx.Done(), claims: make(chan *claim, batch)}
-			r.run(turn, parts)
+			left = r.run(turn, parts)
 		}
 		end()
 	}
@@ -44,9 +45,9 @@ func (d *directory) serve(ctx context.Context, e module.FileEnqueuer, parts *syn
 
 // rest waits. When no file is taken any more the register forgets the directory, and so do
 // we, so that somebody else can have it.
-func (d *directory) rest(ctx context.Context) {
+func (d *directory) rest(ctx context.Context, left bool) {
 	for {
-		if d.register.has(d.name) {
+		if !left && d.register.has(d.name) {
 			d.leave(ctx)
 		}
 		select {
@@ -54,6 +55,7 @@ func (d *directory) rest(ctx context.Context) {
 			return
 		case <-d.hints.ready: // a file that was taken has come to its end
 			d.hints.take()
+			left = false
 		}
 	}
 }
@@ -102,8 +104,8 @@ func (h *handle) taken() (n int, err error) {
 }
 
 // run takes files until ctx ends, and finishes with those that it has. Workers that wait
-// for a file to go it leaves to parts.
-func (d *run) run(ctx context.Context, parts *sync.WaitGroup) {
+// for a file to go it leaves to parts. It reports whether it has called leave.
+func (d *run) run(ctx context.Context, parts *sync.WaitGroup) (left bool) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {
@@ -112,7 +114,7 @@ func (d *run) run(ctx context.Context, parts *sync.WaitGroup) {
 	})()
 	d.renew()
 	if !d.lookUp(ctx) {
-		return
+		return false
 	}
 	for range d.channels {
 		parts.Go(func() {
@@ -130,10 +132,11 @@ func (d *run) run(ctx context.Context, parts *sync.WaitGroup) {
 		c.done()
 	}
 	d.begun.Wait()
-	if !d.wish.is() {
+	if left = !d.wish.is(); left {
 		d.leave(ctx) // as long as it has the ground
 	}
 	w.close()
+	return left
 }
 
 // lookUp finds the numbers of the owners. While that fails nothing is taken: files would
