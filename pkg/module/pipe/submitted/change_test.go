@@ -68,8 +68,21 @@ func TestDirectoriesComeAndGo(t *testing.T) {
 	y.Use(with(Foreign{Directory: other})) // after the end it is nothing
 }
 
+// blind has no directory watched: all are looked at every minute.
+func (y *yard) blind() {
+	none := func(*hints) (func(), error) { return nil, errors.New("no watches are left") }
+	y.find = func(path string, wished func() bool) (func() (folder, error), watch) {
+		open, _ := y.onDisk(path, wished)
+		return open, none
+	}
+	for _, d := range y.dirs {
+		d.watch = none
+	}
+}
+
 // A directory that is there under another name, or another mapping, is begun with when what
-// has begun before is at its end; who changes the settings does not wait for that.
+// has begun before is at its end; who changes the settings does not wait for that. The other
+// directory goes on, with a file at which it is, too.
 func TestRunsDoNotOverlap(t *testing.T) {
 	for name, change := range map[string]func(other, link string) *Settings{
 		"another mapping": func(other, _ string) *Settings { return with(Foreign{Directory: other, ReturnPath: "b@b.example"}) },
@@ -80,34 +93,48 @@ func TestRunsDoNotOverlap(t *testing.T) {
 			if err := os.Symlink(other, link); err != nil {
 				t.Fatal(err)
 			}
-			y := newYard(t, func(s *Settings) { s.Foreign = []Foreign{{Directory: other, ReturnPath: "a@a.example"}} })
-			hold, begun := make(chan struct{}), make(chan string, 100)
-			y.into.before = func(e *mail.Envelope) { begun <- e.ReturnPath.String(); <-hold }
-			y.run()
-			dropIn(t, other, "a.sub", text("a"))
-			first := <-begun
-			for range 10 { // on the way some are passed over
-				y.Use(with())
-				y.Use(change(other, link))
-			}
-			dropIn(t, other, "b.sub", text("b"))
-			y.drop("c.sub", text("c"))
-			if got := <-begun; got != "postmaster@here.example" {
-				t.Errorf("taken of %s, want the one of the other directory", got)
-			}
-			if name == "a symbolic link" {
-				until(t, "the log says why it is not taken", func() bool { return y.log.has("it is the same directory as " + other) })
-			}
-			select {
-			case got := <-begun:
-				t.Errorf("taken of %s before the first one has come to its end", got)
-			default:
-			}
-			close(hold)
-			if got := <-begun; first != "a@a.example" || got != "b@b.example" {
-				t.Errorf("taken of %s, then of %s", first, got)
-			}
-			until(t, "all are taken", func() bool { return y.into.count() == 3 })
+			synctest.Test(t, func(t *testing.T) {
+				y := newYard(t, nil)
+				y.blind()
+				y.Use(with(Foreign{Directory: other, ReturnPath: "a@a.example"}))
+				hold := make(chan struct{})
+				var mu sync.Mutex
+				var begun []string
+				y.into.before = func(e *mail.Envelope) {
+					mu.Lock()
+					begun = append(begun, e.ReturnPath.String())
+					mu.Unlock()
+					<-hold
+				}
+				are := func(want ...string) {
+					t.Helper()
+					time.Sleep(2 * rescan)
+					synctest.Wait()
+					mu.Lock()
+					defer mu.Unlock()
+					if slices.Sort(begun); !slices.Equal(begun, want) {
+						t.Errorf("begun for %q, want %q", begun, want)
+					}
+				}
+				const postmaster = "postmaster@here.example"
+				y.run()
+				dropIn(t, other, "a.sub", text("a"))
+				y.drop("c.sub", text("c"))
+				are("a@a.example", postmaster)
+				for range 10 { // on the way some are passed over
+					y.Use(with())
+					y.Use(change(other, link))
+				}
+				dropIn(t, other, "b.sub", text("b"))
+				y.drop("d.sub", text("d"))
+				are("a@a.example", postmaster, postmaster)
+				if name == "a symbolic link" && !y.log.has("it is the same directory as "+other) {
+					t.Error("the log does not say why nothing is taken")
+				}
+				close(hold)
+				are("a@a.example", "b@b.example", postmaster, postmaster)
+				y.stop()
+			})
 		})
 	}
 }
