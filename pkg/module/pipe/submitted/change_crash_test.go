@@ -1,6 +1,7 @@
 package submitted
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -191,7 +192,7 @@ func leaveAndCrash(t *testing.T, n int, seed uint64, broken func(operation, name
 	full, without := variants()[0], variants()[1]
 	c := newChain(t, "nobody")
 	c.run(t, n, full, func(i int, operation, name string) (*Settings, error) {
-		if i == n-1-int(seed%4) {
+		if i == n-1-int(seed)*4 { // power goes soon after it, or when the directory is left
 			return without, broken(operation, name)
 		}
 		return nil, broken(operation, name)
@@ -287,6 +288,10 @@ func TestBrokenStaysBroken(t *testing.T) {
 		syncs := 0
 		c.ended = func(l *life) {
 			was := l.out.len()
+			other := crashFolder{l.disk, "Other"}
+			if err := other.Write("more"+sub, []byte(text(fmt.Sprint(2*files)))); err != nil {
+				t.Error(err)
+			}
 			for _, i := range []int{1, 0, 3, 2, 4, 6} {
 				l.src.Use(sets[i])
 				time.Sleep(time.Minute)
@@ -305,7 +310,9 @@ func TestBrokenStaysBroken(t *testing.T) {
 		})
 		c.ended = nil
 		c.run(t, -1, sets[0], quietly)
-		once2(t, c.life)
+		for _, problem := range problems(c.life, 2*files+1) {
+			t.Error(problem)
+		}
 	})
 }
 
