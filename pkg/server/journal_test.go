@@ -74,7 +74,6 @@ func TestWhatOfTheJournalNeedsARestart(t *testing.T) {
 func TestWhatNeedsARestartSaysSo(t *testing.T) {
 	old, now := defaults(), defaults()
 	now.Queue.Journal.AnySystem, now.Queue.Journal.Durable = true, false
-	now.Pipe.Submitted.MaxSize = settings.MiB
 	now.General.User = "root"
 	later := keys(now.later(old))
 	for _, section := range defaults().sections() {

@@ -179,6 +179,9 @@ func (s *server) use(c *config) {
 	if s.filters != nil {
 		s.filters.Use(&c.Filters)
 	}
+	if s.files != nil {
+		s.files.Use(&c.Pipe.Submitted)
+	}
 	if s.metrics != nil {
 		_ = s.metrics.Use(&c.Metrics) // the log has it
 	}
@@ -222,7 +225,7 @@ func (s *server) assemble() {
 	s.router.Use(c.router)
 	s.filters = extfilter.New(s.base, s.mainDomain, s.log.Logger("EXTFILTER"))
 	s.filters.Use(&c.Filters)
-	s.files = submitted.New(s.base, &c.Pipe.Submitted, s.mainDomain, s.read, &s.stats, s.log.Logger("PIPE"))
+	s.files = submitted.New(s.base, s.fs, &c.Pipe.Submitted, s.mainDomain, s.read, &s.stats, s.log.Logger("PIPE"))
 	s.enqueuer = enqueuer.New(s.spool, s.router, s.kernel, &s.enqueue, enqueuer.Server{MainDomain: s.mainDomain, Clients: s.clients,
 		Rules: s.liveRules, Filters: s.filters, Base: s.base, Reclaim: s.files.Reclaim}, &s.stats, s.log.Logger("ENQUEUER"), queueLog)
 	s.dequeuer = dequeuer.New(s.kernel, s.enqueuer, dequeuer.Server{

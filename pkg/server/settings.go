@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"reflect"
 	"time"
 
 	"cgq/pkg/access"
@@ -144,7 +143,7 @@ func prefix(table string, err error) error {
 
 // Pipe is the section pipe: mail of programs, and for them.
 type Pipe struct {
-	Submitted submitted.Settings   `toml:"submitted" doc:"mail from files: docs/pipe.md; takes effect at the next start"`
+	Submitted submitted.Settings   `toml:"submitted" doc:"mail from files: docs/pipe.md"`
 	Submit    admin.SubmitSettings `toml:"submit" doc:"mail that programs of this machine hand in, with cgq submit or sendmail"`
 	Deliver   pipe.Deliver         `toml:"deliver" doc:"mail to programs, to which records of the Router table lead"`
 }
@@ -287,9 +286,6 @@ func plan(channels, queueChannels int, retry []settings.Duration, expire setting
 func (c *config) later(old *config) (all []string) {
 	for _, key := range c.Queue.Journal.later(&old.Queue.Journal) {
 		all = append(all, filepath.Join(settingsDir, "queue.toml")+": journal."+key)
-	}
-	if !reflect.DeepEqual(c.Pipe.Submitted, old.Pipe.Submitted) {
-		all = append(all, filepath.Join(settingsDir, "pipe.toml")+": submitted")
 	}
 	if c.General.User != old.General.User {
 		all = append(all, filepath.Join(settingsDir, "server.toml")+": user")

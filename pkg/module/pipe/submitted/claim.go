@@ -45,7 +45,7 @@ func stemOf(name string) string { return name[:len(name)-len(taken)-tokenBytes-1
 
 // claim opens a file that may be a message, looks at it, and makes it ours. It returns nil
 // when that is not so: the file is bad, or not ready, or was gone.
-func (d *directory) claim(ctx context.Context, in *handle, name string) *claim {
+func (d *run) claim(ctx context.Context, in *handle, name string) *claim {
 	if d.postponed(name) {
 		return nil
 	}
@@ -90,13 +90,13 @@ var (
 )
 
 // judge says why a name is not, or not yet, to be opened.
-func (d *directory) judge(name string, is info) error {
+func (d *run) judge(name string, is info) error {
 	switch {
 	case is.kind == fs.ModeDir:
 		return errDirectory
 	case is.kind != 0:
 		return faulty("it is %s", what(is.kind))
-	case !d.owners[is.owner]:
+	case !d.users[is.owner]:
 		return faulty("it belongs to the user with the number %d, whose files are not taken", is.owner)
 	case is.size > d.maxSize:
 		return faulty("it has %d bytes, %d are the most", is.size, d.maxSize)
@@ -159,12 +159,12 @@ func (c *claim) unchanged() error {
 }
 
 // submit makes a message of a claimed file, or says why not.
-func (d *directory) submit(ctx, work context.Context, e module.FileEnqueuer, c *claim) {
+func (d *run) submit(ctx, work context.Context, c *claim) {
 	if ctx.Err() != nil {
 		d.giveBack(c)
 		return
 	}
-	id, err := d.send(ctx, work, e, c)
+	id, err := d.send(ctx, work, c)
 	if err == nil {
 		c.file.Close()
 		d.forget(c.name)
@@ -204,7 +204,7 @@ func (d *directory) submit(ctx, work context.Context, e module.FileEnqueuer, c *
 }
 
 // send reads a file and submits what it holds.
-func (d *directory) send(ctx, work context.Context, e module.FileEnqueuer, c *claim) (mail.ID, error) {
+func (d *run) send(ctx, work context.Context, c *claim) (mail.ID, error) {
 	k := maker{mapping: &d.mapping, domain: d.domain(), now: time.Now(), unique: unique}
 	m, err := k.make(c.file, c.is.size)
 	var eightBit bool
@@ -221,21 +221,29 @@ func (d *directory) send(ctx, work context.Context, e module.FileEnqueuer, c *cl
 		m.env.Body = mail.Body8BitMIME
 	}
 	m.env.Submission = c.token
-	return e.SubmitFile(work, m.env, m.text(c), func() error { return d.takeAway(ctx, c) })
+	return d.into.SubmitFile(work, m.env, m.text(c), func() error { return d.takeAway(ctx, c) })
 }
 
 // takeAway removes the file of a message that is durable. As long as that fails the message
-// waits; when the server stops, for the next start.
-func (d *directory) takeAway(ctx context.Context, c *claim) error {
+// waits; when the server stops, for the next start. The end of the run is no reason not to
+// hand it out in this life; only the run does not wait for it.
+func (d *run) takeAway(ctx context.Context, c *claim) error {
+	left := ctx.Done()
 	for {
 		err := d.remove(c.in, c.taken)
-		if err == nil || d.isBroken() {
+		if err == nil || d.isBroken(c.in) {
+			if left == nil {
+				d.hints.add("") // it may have been the last one
+			}
 			return err
 		}
 		d.complain("waits", "the message of "+c.taken+" waits, because the file cannot be removed: "+err.Error())
 		select {
-		case <-ctx.Done():
+		case <-d.stopped:
 			return err
+		case <-left:
+			left = nil
+			c.done()
 		case <-time.After(pause):
 		}
 	}

@@ -84,6 +84,8 @@ func (c crashFolder) Write(name string, text []byte) error {
 
 func (c crashFolder) Sync() error { return c.SyncDir(c.dir) }
 
+func (c crashFolder) Identity() identity { return identity{ino: uint64(c.dir[0])} }
+
 type crashFile struct{ disk.File }
 
 func (c crashFile) Stat() (info, error) {
@@ -152,7 +154,8 @@ func (o *outside) len() int {
 type life struct {
 	disk  *crashdisk.Disk
 	out   *outside
-	mode  string // enqueue_asynchronously
+	mode  string    // enqueue_asynchronously
+	set   *Settings // nil: those of a new server
 	log   *logged
 	ended func(*life) // called when it has run, before it stops
 	src   *Source
@@ -180,13 +183,15 @@ func (l *life) live(began func()) error {
 	settings := new(atomic.Pointer[enqueuer.Settings])
 	settings.Store(&set)
 	domain, read := func() string { return "here.example" }, make(chan struct{})
+	src := newSource("/", l.disk, domain, read, &stats.Set{}, log)
+	src.find = func(path string, _ func() bool) (func() (folder, error), watch) {
+		dir := map[string]string{"Submitted": "Submitted", "/Other": "Other", "/link": "Other"}[path]
+		return func() (folder, error) { return crashFolder{l.disk, dir}, nil },
+			func(*hints) (func(), error) { return nil, errors.New("there are no events") }
+	}
 	submitted := Defaults()
 	submitted.Channels = 3
-	src := New("/", &submitted, domain, read, &stats.Set{}, log)
-	d := src.dirs[0]
-	d.opened = func() (folder, error) { return crashFolder{l.disk, "Submitted"}, nil }
-	d.watch = func(*hints) (func(), error) { return nil, errors.New("there are no events") }
-	d.owners = map[uint32]bool{0: true}
+	src.Use(cmp.Or(l.set, &submitted))
 	l.src, l.queue = src, k
 	e := enqueuer.New(sp, router.New(domain, nil, l.out), k, settings, enqueuer.Server{MainDomain: domain,
 		Clients: func() []netip.Prefix { return nil }, Reclaim: src.Reclaim}, &stats.Set{}, log, log)
@@ -227,16 +232,17 @@ func (l *life) live(began func()) error {
 const files = 7
 
 // put puts files into the directory, durably. One is larger than what a journal takes.
-func put(t *testing.T, d *crashdisk.Disk) {
+func put(t *testing.T, d *crashdisk.Disk, dirs ...string) {
 	t.Helper()
-	for i := range files {
-		name := fmt.Sprint("Submitted/x", i, sub)
+	for i := range files * len(dirs) {
+		dir := dirs[i/files]
+		name := fmt.Sprint(dir, "/x", i, sub)
 		b := "To: bob@b.example\nSubject: " + fmt.Sprint(i) + "\n\n" + strings.Repeat("a line of text\n", 1+i%2*500)
 		f, err := d.Create(name)
 		if err == nil {
 			_, err = f.WriteAt([]byte(b), 0)
 		}
-		if err = errors.Join(err, f.Datasync(), d.SyncDir("Submitted")); err != nil {
+		if err = errors.Join(err, f.Datasync(), d.SyncDir(dir)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -245,21 +251,27 @@ func put(t *testing.T, d *crashdisk.Disk) {
 // once says that each file has become one message, and is gone.
 func once(t *testing.T, l *life, what string) {
 	t.Helper()
-	for i := range files {
-		if ids := l.out.of(fmt.Sprint(i)); len(ids) != 1 {
-			t.Errorf("%s: file %d has become the messages %v, want one", what, i, ids)
-		}
-	}
-	if left := l.disk.Files(""); len(left) > 0 {
-		for name := range left {
-			if strings.HasPrefix(name, "Submitted/") {
-				t.Errorf("%s: %s is left", what, name)
-			}
-		}
+	for _, problem := range problems(l, files) {
+		t.Errorf("%s: %s", what, problem)
 	}
 	if t.Failed() {
 		t.Log(l.log.text())
 	}
+}
+
+// problems are what is not so, of n files.
+func problems(l *life, n int) (all []string) {
+	for i := range n {
+		if ids := l.out.of(fmt.Sprint(i)); len(ids) != 1 {
+			all = append(all, fmt.Sprintf("file %d has become the messages %v, want one", i, ids))
+		}
+	}
+	for name := range l.disk.Files("") {
+		if strings.HasPrefix(name, "Submitted/") || strings.HasPrefix(name, "Other/") {
+			all = append(all, name+" is left")
+		}
+	}
+	return all
 }
 
 // Power is lost, or the process dies, at each step of taking files; then again while the
@@ -293,7 +305,7 @@ func TestOnceWhateverDies(t *testing.T) {
 func crashAt(t *testing.T, mode string, n int, seed uint64) (alive bool) {
 	rng := rand.New(rand.NewPCG(seed, uint64(n)))
 	l := &life{disk: crashdisk.New(-1), out: &outside{got: map[string]map[mail.ID]bool{}}, mode: mode, log: &logged{}}
-	put(t, l.disk)
+	put(t, l.disk, "Submitted")
 	what := fmt.Sprintf("step %d, seed %d", n, seed)
 	if err := l.live(func() { l.disk.PowerFor(n) }); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -328,7 +340,7 @@ func TestMessagesWaitForTheirFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := &life{disk: crashdisk.New(-1), out: &outside{got: map[string]map[mail.ID]bool{}}, log: &logged{}}
-				put(t, l.disk)
+				put(t, l.disk, "Submitted")
 				readOnly := func(operation, name string) error {
 					if operation == "remove" && strings.HasPrefix(name, "Submitted/") {
 						return syscall.EROFS
@@ -374,7 +386,7 @@ func TestNothingAfterAFailedSync(t *testing.T) {
 	for nth := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			l := &life{disk: crashdisk.New(-1), out: &outside{got: map[string]map[mail.ID]bool{}}, log: &logged{}}
-			put(t, l.disk)
+			put(t, l.disk, "Submitted")
 			syncs := 0
 			err := l.live(func() {
 				l.disk.Fail(func(operation, name string) error {

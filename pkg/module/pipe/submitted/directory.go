@@ -5,25 +5,26 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"cgq/pkg/mail"
-	"cgq/pkg/module"
 	"cgq/pkg/serverlog"
 )
 
-// A directory is one that is watched. One goroutine scans it and claims files; as many as
-// there are channels submit them.
+// A directory is one that is watched, or was. It is there as long as the Source is.
 type directory struct {
-	mapping
-	domain func() string
-	opened func() (folder, error)
-	watch  func(*hints) (stop func(), err error)
-	counts counters
-	log    *slog.Logger // tag PIPE, with the directory
+	name     string // the path as the settings have it, but clean
+	wish     wish
+	domain   func() string
+	opened   func() (folder, error)
+	watch    watch
+	counts   counters
+	register *register
+	grounds  *grounds
+	log      *slog.Logger // tag PIPE, with the directory
 
 	hints   *hints
 	refused atomic.Bool // no mail is taken just now
@@ -34,6 +35,40 @@ type directory struct {
 	later      map[string]delay
 	told       map[string]bool      // names of what is left alone, and the log has it
 	complained map[string]time.Time // by what it is about
+}
+
+// A wish is how a directory is to be watched.
+type wish struct {
+	mu  sync.Mutex
+	as  *mapping           // nil: not at all
+	end context.CancelFunc // ends what is done because of an earlier wish
+}
+
+func (w *wish) set(m *mapping) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if reflect.DeepEqual(w.as, m) {
+		return
+	}
+	w.as = m
+	if w.end != nil {
+		w.end()
+	}
+}
+
+// is reports whether there is one.
+func (w *wish) is() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.as != nil
+}
+
+// next returns it, and a context that ends when there is another one.
+func (w *wish) next(ctx context.Context) (turn context.Context, end context.CancelFunc, as *mapping) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	turn, w.end = context.WithCancel(ctx)
+	return turn, w.end, w.as
 }
 
 // A delay is of a file that is not ready.
@@ -51,6 +86,7 @@ type claim struct {
 	file  file
 	is    info
 	in    *handle
+	done  func() // it is settled, or nobody waits for it any more; it can be called again
 }
 
 // A handle is a folder, and what syncs it. Another directory that is put in its place is
@@ -78,17 +114,31 @@ func (d *directory) open() (*handle, error) {
 	return d.at, nil
 }
 
+// close forgets what open has opened.
+func (d *directory) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.at = nil
+}
+
+// errUnsynced is for a ground that a sync has failed on, perhaps under another name: no
+// later one is believed (SPOOL F3).
+var errUnsynced = errors.New("a sync of it has failed before")
+
 // sync makes the names durable; one sync serves many.
 func (d *directory) sync(in *handle) error {
 	err := in.syncer.Wait()
 	if err != nil {
-		d.breaks(err)
+		d.breaks(in, err)
+	} else if d.isBroken(in) {
+		err = errUnsynced
 	}
 	return err
 }
 
 // breaks ends the use of a directory whose names nobody can make durable (SPOOL F3).
-func (d *directory) breaks(err error) {
+func (d *directory) breaks(in *handle, err error) {
+	d.grounds.breaks(in)
 	d.mu.Lock()
 	first := !d.broken
 	d.broken = true
@@ -98,10 +148,20 @@ func (d *directory) breaks(err error) {
 	}
 }
 
-func (d *directory) isBroken() bool {
+// isBroken reports whether that is so.
+func (d *directory) isBroken(in *handle) bool {
+	d.mu.Lock()
+	broken := d.broken
+	d.mu.Unlock()
+	return broken || d.grounds.isBroken(in)
+}
+
+// renew is for another mapping: what was not ready, or refused, may be taken at once.
+func (d *directory) renew() {
+	d.refused.Store(false)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.broken
+	clear(d.later)
 }
 
 // remove takes the name of a submitted file away, durably.
@@ -124,147 +184,6 @@ func (d *directory) complain(about, text string) {
 	d.mu.Unlock()
 	if !quiet {
 		d.log.Error(text)
-	}
-}
-
-// run takes files until ctx ends, and finishes with those that it has.
-func (d *directory) run(ctx, work context.Context, e module.FileEnqueuer) {
-	claims := make(chan *claim, batch)
-	var workers sync.WaitGroup
-	for range d.channels {
-		workers.Go(func() {
-			for c := range claims {
-				d.submit(ctx, work, e, c)
-			}
-		})
-	}
-	d.scan(ctx, e, claims)
-	close(claims)
-	workers.Wait()
-}
-
-// batch is how many files are claimed with one sync, and may wait for a worker.
-const batch = 100
-
-// scan claims what there is until ctx ends: what events name, what was not ready, and every
-// minute whatever is there.
-func (d *directory) scan(ctx context.Context, e module.FileEnqueuer, claims chan<- *claim) {
-	w := watching{d: d, stop: func() {}}
-	defer func() { w.stop() }()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var full, closed time.Time // when the last full scan was; until when nothing is taken
-	all := true
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.hints.ready:
-		case <-timer.C:
-		}
-		names, overflow := d.hints.take()
-		in, another, err := w.open()
-		all = all || overflow || another || time.Since(full) >= rescan
-		switch {
-		case err != nil:
-			d.complain("open", "cannot be read, looking again: "+err.Error())
-			closed = time.Now().Add(pause)
-		case time.Now().Before(closed):
-		case d.closed(ctx, e):
-			closed = time.Now().Add(pause)
-		}
-		if wait := time.Until(closed); wait > 0 {
-			all = true // what comes meanwhile
-			timer.Reset(wait)
-			continue
-		}
-		if all {
-			all, full, names = false, time.Now(), nil
-			if err := in.Names(func(names []string) error { return d.claimAll(ctx, in, names, claims) }); err != nil {
-				d.complain("read", "cannot be read to its end: "+err.Error())
-			}
-		}
-		_ = d.claimAll(ctx, in, append(names, d.ready()...), claims)
-		timer.Reset(d.next(full))
-	}
-}
-
-// A watching is a directory that events come from.
-type watching struct {
-	d    *directory
-	in   *handle // of which they come; nil: from none
-	stop func()
-}
-
-// open returns the directory, and whether it is another one than before, or not watched
-// all the time.
-func (w *watching) open() (in *handle, another bool, err error) {
-	if in, err = w.d.open(); in != nil && in == w.in {
-		return in, false, nil
-	}
-	w.stop()
-	w.stop, w.in = func() {}, nil
-	if err != nil {
-		return nil, true, err
-	}
-	stop, blind := w.d.watch(w.d.hints)
-	if blind != nil { // every look is a full one
-		w.d.complain("watch", "cannot be watched, it is read again and again: "+blind.Error())
-		return in, true, nil //nolint:nilerr // it can be read all the same
-	}
-	w.stop, w.in = stop, in
-	return in, true, nil
-}
-
-// closed says that nothing is to be taken just now.
-func (d *directory) closed(ctx context.Context, e module.FileEnqueuer) bool {
-	if d.isBroken() {
-		return true
-	}
-	if err := e.Admit(ctx, &mail.Envelope{Source: d.source, Auth: d.account}); err != nil {
-		d.complain("closed", "no mail is taken just now, files stay where they are: "+err.Error())
-		return true
-	}
-	return d.refused.Swap(false)
-}
-
-// claimAll claims files, some with one sync, and hands them over.
-func (d *directory) claimAll(ctx context.Context, in *handle, names []string, claims chan<- *claim) error {
-	some := make([]*claim, 0, batch)
-	for _, name := range names {
-		if ctx.Err() != nil || d.refused.Load() || d.isBroken() {
-			break
-		}
-		if !strings.HasSuffix(name, sub) || name[0] == '.' {
-			continue
-		}
-		if c := d.claim(ctx, in, name); c != nil {
-			some = append(some, c)
-		}
-		if len(some) == batch {
-			d.handOver(ctx, in, some, claims)
-			some = some[:0]
-		}
-	}
-	d.handOver(ctx, in, some, claims)
-	return ctx.Err()
-}
-
-// handOver makes claims durable, then the workers have them.
-func (d *directory) handOver(ctx context.Context, in *handle, some []*claim, claims chan<- *claim) {
-	if len(some) == 0 {
-		return
-	}
-	err := d.sync(in)
-	for _, c := range some {
-		if err == nil && ctx.Err() == nil && !d.refused.Load() {
-			select {
-			case claims <- c:
-				continue
-			case <-ctx.Done():
-			}
-		}
-		d.giveBack(c)
 	}
 }
 
@@ -334,20 +253,6 @@ func (d *directory) ready() (names []string) {
 		}
 	}
 	return names
-}
-
-// next is how long to wait when nothing happens.
-func (d *directory) next(full time.Time) time.Duration {
-	wait := rescan - time.Since(full)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.refused.Load() || d.broken {
-		return 0 // it is found closed
-	}
-	for _, l := range d.later {
-		wait = min(wait, time.Until(l.until))
-	}
-	return max(wait, 10*time.Millisecond)
 }
 
 // tellOnce says of a name that it is left alone.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"cgq/pkg/disk"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/stats"
@@ -28,6 +29,7 @@ type sink struct {
 	full    bool                 // nothing is admitted
 	reading func()               // called when half of a text is read
 	before  func(*mail.Envelope) // called before taken
+	hangs   bool                 // until ctx ends
 }
 
 func (s *sink) Admit(context.Context, *mail.Envelope) error {
@@ -51,12 +53,16 @@ func (s *sink) Submit(context.Context, *mail.Envelope, io.Reader) (mail.ID, erro
 	return 0, errors.New("not for files")
 }
 
-func (s *sink) SubmitFile(_ context.Context, env *mail.Envelope, text io.Reader, taken func() error) (mail.ID, error) {
+func (s *sink) SubmitFile(ctx context.Context, env *mail.Envelope, text io.Reader, taken func() error) (mail.ID, error) {
 	start := make([]byte, 40)
 	n, err := io.ReadFull(text, start)
 	s.mu.Lock()
-	refusal, reading, before := s.refusal, s.reading, s.before
+	refusal, reading, before, hangs := s.refusal, s.reading, s.before, s.hangs
 	s.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
 	if reading != nil {
 		reading()
 	}
@@ -130,6 +136,7 @@ type yard struct {
 	into *sink
 	log  *logged
 	st   *stats.Set
+	read chan struct{} // closed for every life but one that has its own
 	stop func()
 }
 
@@ -151,9 +158,17 @@ func (y *yard) remake(set func(*Settings)) {
 	if err := s.Validate(); err != nil {
 		y.t.Fatal(err)
 	}
-	read := make(chan struct{})
-	close(read)
-	y.Source = New(y.base, &s, func() string { return "here.example" }, read, y.st, slog.New(slog.NewTextHandler(y.log, nil)))
+	read := y.read
+	if read == nil {
+		read = make(chan struct{})
+		close(read)
+	}
+	fsys, err := disk.OpenOS(y.base)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	y.t.Cleanup(func() { fsys.Close() })
+	y.Source = New(y.base, fsys, &s, func() string { return "here.example" }, read, y.st, slog.New(slog.NewTextHandler(y.log, nil)))
 	y.Recover()
 }
 
@@ -184,18 +199,26 @@ func (y *yard) write(name, text string) {
 // drop puts a file there as programs do.
 func (y *yard) drop(name, text string) {
 	y.t.Helper()
-	y.write(name+".tmp", text)
-	if err := os.Rename(filepath.Join(y.dir, name+".tmp"), filepath.Join(y.dir, name)); err != nil {
-		y.t.Fatal(err)
+	dropIn(y.t, y.dir, name, text)
+}
+
+func dropIn(t *testing.T, dir, name, text string) {
+	t.Helper()
+	temp := filepath.Join(dir, name+".tmp")
+	err := os.WriteFile(temp, []byte(text), 0o600)
+	if err = errors.Join(err, os.Rename(temp, filepath.Join(dir, name))); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // names are those in the directory, sorted.
-func (y *yard) names() []string {
-	y.t.Helper()
-	entries, err := os.ReadDir(y.dir)
+func (y *yard) names() []string { return namesIn(y.t, y.dir) }
+
+func namesIn(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		y.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var all []string
 	for _, e := range entries {

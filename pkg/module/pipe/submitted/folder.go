@@ -1,6 +1,7 @@
 package submitted
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -29,7 +30,12 @@ type folder interface {
 	Write(name string, text []byte) error
 	// Sync makes the names durable as they are now.
 	Sync() error
+	// Identity is the same for all folders that are one directory.
+	Identity() identity
 }
+
+// An identity tells directories apart whatever paths lead to them.
+type identity struct{ dev, ino uint64 }
 
 // A file is open for reading.
 type file interface {
@@ -76,6 +82,7 @@ func infoOf(st *unix.Stat_t) info {
 // An osFolder is one of the real file system. It is closed when nobody uses it any more.
 type osFolder struct {
 	dir    *os.File
+	is     identity
 	leases bool // who else has a file open is known here
 }
 
@@ -84,10 +91,15 @@ func openFolder(path string) (folder, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	o := &osFolder{os.NewFile(uintptr(fd), path), true}
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(fd, &st); err == nil {
-		o.leases = !slices.Contains(far, uint32(st.Type))
+	o := &osFolder{dir: os.NewFile(uintptr(fd), path), leases: true}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "stat", Path: path, Err: err}, o.dir.Close())
+	}
+	o.is = identity{infoOf(&st).dev, infoOf(&st).ino}
+	var on unix.Statfs_t
+	if err := unix.Fstatfs(fd, &on); err == nil {
+		o.leases = !slices.Contains(far, uint32(on.Type))
 	}
 	return o, nil
 }
@@ -208,6 +220,8 @@ func (o *osFolder) Sync() error {
 	_, err := o.do("sync", ".", func(dir int) (int, error) { return 0, unix.Fsync(dir) })
 	return err
 }
+
+func (o *osFolder) Identity() identity { return o.is }
 
 // stale says that the path leads to another directory by now.
 func (o *osFolder) stale() bool {

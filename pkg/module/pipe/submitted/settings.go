@@ -14,7 +14,7 @@ import (
 	"cgq/pkg/settings"
 )
 
-// Settings are those of the table submitted. They take effect at a start.
+// Settings are those of the table submitted; [Source.Use] has them count.
 type Settings struct {
 	Enabled    bool          `toml:"enabled" doc:"whether mail is taken from files"`
 	Directory  string        `toml:"directory" doc:"where programs put files with the extension .sub, below the base directory, or anywhere if it begins with / (chapter: Submitted)"`
@@ -68,7 +68,7 @@ func (s *Settings) Validate() error {
 }
 
 // reserved are the directories below the base directory that have another use.
-var reserved = []string{"Queue", "Settings", "SystemLogs", "Domains"}
+var reserved = []string{"Queue", "Settings", "SystemLogs", "Domains", registerFile}
 
 // ours says why a name cannot be that of the directory Submitted.
 func ours(dir string) error {
@@ -127,7 +127,7 @@ func ids(names []string) (map[uint32]bool, error) {
 		}
 		id, err := strconv.ParseUint(number, 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("there is no user %q", name)
+			return nil, settings.Absent(fmt.Errorf("there is no user %q", name))
 		}
 		all[uint32(id)] = true
 	}
@@ -140,9 +140,8 @@ func ids(names []string) (map[uint32]bool, error) {
 // mappings are the directories, after Validate has found nothing wrong.
 func (s *Settings) mappings() []mapping {
 	of := func(dir string, source mail.Source, returnPath string, owners []string) mapping {
-		m := mapping{directory: dir, source: source, maxSize: int64(s.MaxSize), channels: s.Channels}
+		m := mapping{path: filepath.Clean(dir), source: source, owners: owners, maxSize: int64(s.MaxSize), channels: s.Channels}
 		m.returnPath, _ = returnPathOf(returnPath)
-		m.owners, _ = ids(owners)
 		return m
 	}
 	all := []mapping{of(s.Directory, mail.PIPE, s.ReturnPath, s.Owners)}

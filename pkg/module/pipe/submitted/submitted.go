@@ -14,11 +14,21 @@
 //	S6  M(T)                    synced: the kernel has it
 //	S7  x.bad, x.bad.reason     a person has to look
 //
-// Three orders carry it. No message names a token whose file could have its old name
+// Four orders carry it. No message names a token whose file could have its old name
 // again: S3 before S4. Nobody has a message whose file could come back: S6 before the
-// kernel. And a start syncs each directory before it believes what stands there, and takes
+// kernel. A start syncs each directory before it believes what stands there, and takes
 // the file of each M(T) away before the kernel has that: S4 and S5 become S6. What is left
-// then has no message, and is x.sub again: S2 and S3 become S1.
+// then has no message, and is x.sub again: S2 and S3 become S1. And the directory is in
+// the [register], durably, before a file of it is claimed, S1, and leaves it when none is
+// taken any more: a start looks there whatever the settings say by then.
+//
+// The settings count at once. A directory whose mapping changes, or that goes, is left as
+// at a stop: nothing more is claimed, what has begun comes to its end. Then it is begun
+// with anew, if it is to be. Only a message whose file cannot be removed is waited for by
+// nobody: it is brought to its end beside what comes next, which has nothing to do with
+// its file. A [ground] has one user, so two names of one directory do not change that. A
+// file that is taken in a directory that this start has not looked at may have its message
+// in the Queue, or not: it is left for the next start.
 //
 // Whoever may write into a directory may send mail to everywhere, and nothing else: no
 // link is followed, no FIFO waited for, and nothing is read that is not a file of an owner
@@ -29,12 +39,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"cgq/pkg/disk"
 	"cgq/pkg/mail"
 	"cgq/pkg/module"
 	"cgq/pkg/serverlog"
@@ -46,20 +59,24 @@ const (
 	rescan   = time.Minute      // events are hints: whatever they say, everything is looked at so often
 	soon     = time.Second      // until a file is looked at again that is not ready yet
 	pause    = 5 * time.Second  // while no mail is taken, or a name cannot be removed
-	grace    = 30 * time.Second // for what has begun, when the server stops
+	grace    = 30 * time.Second // for what has begun, when the server stops or the directory is left
 	patience = 3 * time.Second  // how long a file may have two names: a writer may rename with link and unlink
 )
 
 // A Source is the directories that are watched.
 type Source struct {
-	settings *Settings
+	base     string
 	domain   func() string
 	read     <-chan struct{} // closed when the Queue is read
 	log      *slog.Logger
-	dirs     []*directory
 	counts   counters
+	register *register
+	grounds  *grounds
+	find     func(path string, wished func() bool) (open func() (folder, error), watch watch)
 
 	mu    sync.Mutex
+	dirs  []*directory     // all that the settings or the register have had in this life
+	begin func(*directory) // what is done with one more; nil: nothing yet, or any more
 	found map[string]place // by tokens: what the start has found taken
 	owed  []owed
 }
@@ -82,32 +99,91 @@ type owed struct {
 	restored func()
 }
 
-// New returns the Source of a base directory. domain is the main domain, read is closed
-// when a start has read the whole Queue; log is tagged PIPE. Nothing happens before Recover.
-func New(base string, s *Settings, domain func() string, read <-chan struct{}, st *stats.Set, log *slog.Logger) *Source {
-	src := &Source{settings: s, domain: domain, read: read, log: log, found: map[string]place{},
-		counts: counters{st.Counter("numSubmittedFiles"), st.Counter("numBadSubmittedFiles")}}
-	for _, m := range s.mappings() {
-		dir, made := m.directory, false
-		if !filepath.IsAbs(dir) {
-			dir, made = filepath.Join(base, dir), true
-		}
-		src.dirs = append(src.dirs, src.directory(m, func() (folder, error) {
-			if made { // one of the base directory is there whoever removes it
-				if err := os.MkdirAll(dir, 0o700); err != nil {
-					return nil, err
-				}
-			}
-			return openFolder(dir)
-		}, watcher(dir)))
+// New returns the Source of a base directory, which fsys is. domain is the main domain,
+// read is closed when a start has read the whole Queue; log is tagged PIPE. Nothing happens
+// before Recover.
+func New(base string, fsys disk.FS, set *Settings, domain func() string, read <-chan struct{}, st *stats.Set, log *slog.Logger) *Source {
+	s := newSource(base, fsys, domain, read, st, log)
+	s.Use(set)
+	return s
+}
+
+func newSource(base string, fsys disk.FS, domain func() string, read <-chan struct{}, st *stats.Set, log *slog.Logger) *Source {
+	s := &Source{base: base, domain: domain, read: read, log: log, found: map[string]place{},
+		counts:   counters{st.Counter("numSubmittedFiles"), st.Counter("numBadSubmittedFiles")},
+		register: &register{fs: fsys}, grounds: newGrounds()}
+	s.find = s.onDisk
+	return s
+}
+
+// Use has settings count from now on, which Validate has found nothing wrong with. It
+// waits for nothing: what has begun under others comes to its end while Run runs. It is safe
+// for concurrent use.
+func (s *Source) Use(set *Settings) {
+	all := set.mappings()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := len(s.dirs)
+	for i := range all {
+		s.at(all[i].path)
 	}
-	return src
+	for _, d := range s.dirs {
+		var m *mapping
+		if i := slices.IndexFunc(all, func(m mapping) bool { return m.path == d.name }); i >= 0 && set.Enabled {
+			m = &all[i]
+		}
+		d.wish.set(m)
+	}
+	if s.begin != nil {
+		for _, d := range s.dirs[known:] {
+			s.begin(d)
+		}
+	}
+}
+
+// at has the directory with a path among those that are known. Its caller has the lock.
+func (s *Source) at(path string) {
+	if slices.ContainsFunc(s.dirs, func(d *directory) bool { return d.name == path }) {
+		return
+	}
+	d := &directory{name: path, domain: s.domain, counts: s.counts, register: s.register, grounds: s.grounds,
+		hints: newHints(), log: serverlog.Session(s.log, 0, path), later: map[string]delay{}, told: map[string]bool{},
+		complained: map[string]time.Time{}}
+	d.opened, d.watch = s.find(path, d.wish.is)
+	s.dirs = append(s.dirs, d)
+}
+
+// onDisk leads to a directory of the real file system. One of the base directory is there
+// whoever removes it, as long as it is wished for.
+func (s *Source) onDisk(path string, wished func() bool) (open func() (folder, error), watch watch) {
+	dir, made := path, false
+	if !filepath.IsAbs(path) {
+		dir, made = filepath.Join(s.base, path), true
+	}
+	return func() (folder, error) {
+		if made && wished() {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return nil, err
+			}
+		}
+		return openFolder(dir)
+	}, watcher(dir)
 }
 
 // Recover looks at what an earlier life has left. It comes before anything is resumed.
 func (s *Source) Recover() {
-	for _, d := range s.dirs {
-		if err := s.look(d); err != nil {
+	registered, err := s.register.read()
+	if err != nil {
+		s.log.Error("no mail is taken from files until a restart, " + err.Error())
+	}
+	s.mu.Lock()
+	for _, path := range registered {
+		s.at(path)
+	}
+	dirs := slices.Clone(s.dirs)
+	s.mu.Unlock()
+	for _, d := range dirs {
+		if err := s.look(d); err != nil && (d.wish.is() || !errors.Is(err, fs.ErrNotExist)) {
 			d.log.Log(context.Background(), serverlog.Failure, "cannot be read, looking again every minute: "+err.Error())
 		}
 	}
@@ -120,7 +196,9 @@ func (s *Source) look(d *directory) error {
 		return err
 	}
 	_ = d.sync(in) // the process that made these names may have died; a failure breaks it
-	return in.Names(func(names []string) error {
+	err = in.Names(func(names []string) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		for _, name := range names {
 			if token := tokenOf(name); token != "" {
 				s.found[token] = place{d, in, name}
@@ -128,6 +206,10 @@ func (s *Source) look(d *directory) error {
 		}
 		return nil
 	})
+	if err == nil {
+		s.grounds.know(in)
+	}
+	return err
 }
 
 // Reclaim calls restored, for a message that a start has found in the Queue, as soon as
@@ -159,19 +241,18 @@ func (s *Source) Run(ctx context.Context, e module.Enqueuer) error {
 	if !ok {
 		return errors.New("submitted: this Enqueuer takes no files")
 	}
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(grace, cancel)
-		context.AfterFunc(work, func() { timer.Stop() })
-	})()
 	var parts sync.WaitGroup
 	parts.Go(func() { s.reconcile(ctx) })
-	if s.settings.Enabled {
-		for _, d := range s.dirs {
-			parts.Go(func() { d.run(ctx, work, into) })
-		}
+	s.mu.Lock()
+	s.begin = func(d *directory) { parts.Go(func() { d.serve(ctx, into, &parts) }) }
+	for _, d := range s.dirs {
+		s.begin(d)
 	}
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.begin = nil
+	s.mu.Unlock()
 	parts.Wait()
 	return nil
 }
@@ -217,6 +298,7 @@ func (s *Source) payOff() {
 			s.mu.Unlock()
 			continue
 		}
+		o.dir.hints.add("") // it may have been the last one
 		o.restored()
 	}
 }
@@ -248,20 +330,14 @@ const (
 
 // A mapping is what a directory says of the messages that come from it.
 type mapping struct {
-	directory  string
+	path       string // as the settings have it, but clean
 	source     mail.Source
 	returnPath *mail.Address // nil: none is set
 	force      bool          // that one, whatever the file says
 	account    string
-	owners     map[uint32]bool
+	owners     []string // names or numbers; none: see ids
 	maxSize    int64
 	channels   int
-}
-
-func (s *Source) directory(m mapping, open func() (folder, error), watch func(*hints) (func(), error)) *directory {
-	return &directory{mapping: m, domain: s.domain, opened: open, watch: watch, counts: s.counts, hints: newHints(),
-		log: serverlog.Session(s.log, 0, m.directory), later: map[string]delay{}, told: map[string]bool{},
-		complained: map[string]time.Time{}}
 }
 
 // A fault of a file: it will never be a message.

@@ -53,8 +53,11 @@ func (h *hints) take() (names []string, all bool) {
 	return names, all
 }
 
-// watcher returns what gives hints of a directory until it is stopped.
-func watcher(dir string) func(*hints) (stop func(), err error) {
+// A watch gives hints until it is stopped.
+type watch func(*hints) (stop func(), err error)
+
+// watcher returns that of a directory.
+func watcher(dir string) watch {
 	return func(h *hints) (func(), error) {
 		w, err := fsnotify.NewWatcher()
 		if err != nil {
