@@ -33,6 +33,7 @@ type host struct {
 	ticket     uint32  // of its place in module.line
 	place      where
 	answers    bool // it has since it was made, or since it was delayed
+	failed     bool // something in it may have an error of its own
 }
 
 // A module is what the State knows of one: how many may work.
@@ -91,7 +92,8 @@ func (s *State) host(k Key) *host {
 	if h == nil {
 		h = &host{key: k, module: s.module(k.Module), index: -1}
 		s.mixed = s.mixed || k != Key{strings.ToUpper(k.Module), strings.ToLower(k.Queue)}
-		s.hosts[k], s.sorted = h, nil
+		s.hosts[k] = h
+		s.roll.add(k, len(s.hosts))
 	}
 	return h
 }
@@ -101,7 +103,7 @@ func (s *State) drop(h *host) {
 	if h.entries == 0 && h.workers == 0 && h.until == 0 {
 		h.leavePlace()
 		delete(s.hosts, h.key)
-		s.sorted = nil
+		s.roll.drop()
 	}
 }
 

@@ -153,7 +153,7 @@ type State struct {
 	trash    trash
 	warnings warnings
 	hosts    map[Key]*host
-	sorted   []Key // of hosts; nil: not known, or none
+	roll     roll // of hosts
 	modules  map[string]*module
 	mixed    bool       // some host queue has a name that is not in small letters
 	now      []*message // chapter: a DSN is generated immediately after the last recipient
@@ -234,11 +234,15 @@ func (s *State) Apply(id mail.ID, f fact.Fact) {
 		if r := m.rcpt(f.Rcpt); r != nil && !r.is(done) {
 			r.time, r.attempts, r.last = s.in(f.Until), count(f.Attempts), s.results.share(f.Result)
 			r.set(paced, false)
+			if e := r.in(); e != nil {
+				e.host.failed = true
+			}
 			s.settle(r.in())
 		}
 	case fact.Suspended:
 		if e := m.entry(Key{f.Module, f.Queue}); e != nil {
 			e.until, e.attempts, e.last = s.in(f.Until), count(f.Attempts), s.results.share(f.Result)
+			e.host.failed = true
 			s.settle(e)
 		}
 	case fact.Settled:

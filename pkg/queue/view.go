@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -56,12 +54,7 @@ type HostView struct {
 // Hosts returns the keys of all host queues, sorted. They are read only: as long as no host
 // queue comes or goes, everybody gets the same.
 func (s *State) Hosts() []Key {
-	if s.sorted == nil {
-		s.sorted = slices.SortedFunc(maps.Keys(s.hosts), func(a, b Key) int {
-			return cmp.Or(cmp.Compare(a.Module, b.Module), cmp.Compare(a.Queue, b.Queue))
-		})
-	}
-	return s.sorted
+	return s.roll.keys(s.hosts)
 }
 
 // Host returns one host queue.
@@ -94,10 +87,13 @@ func (s *State) Host(k Key, now time.Time) (v HostView, ok bool) {
 const ownLook = 64
 
 // own is the error of the oldest message that failed without its host queue, and how often
-// that did.
+// that did. Nearly no host queue has one, so it is remembered that there is none.
 func (h *host) own() (tries int, last mail.Result) {
-	looked := 0
-	for e := h.head; e != nil && looked < ownLook; e = e.next {
+	if !h.failed {
+		return 0, last
+	}
+	looked, e := 0, h.head
+	for ; e != nil && looked < ownLook; e = e.next {
 		if e.last != nil {
 			return int(e.attempts), *e.last
 		}
@@ -110,6 +106,7 @@ func (h *host) own() (tries int, last mail.Result) {
 			}
 		}
 	}
+	h.failed = e != nil
 	return 0, mail.Result{}
 }
 

@@ -255,4 +255,20 @@ func TestAHostQueueHasTheErrorOfItsOldestFailedMessage(t *testing.T) {
 	if v.OwnError.Text != "greylisted" || v.OwnTries != 3 || v.LastError.Text != "" {
 		t.Errorf("own error %q after %d, the queue's %q; want greylisted after 3, and none", v.OwnError.Text, v.OwnTries, v.LastError.Text)
 	}
+	own := func() string {
+		v, _ := s.Host(Key{Module: "SMTP", Queue: "a"}, epoch)
+		return v.OwnError.Text
+	}
+	s.Apply(2, fact.Settled{At: epoch, Result: mail.Result{Action: mail.Failed}})
+	if got := own(); got != "too busy" {
+		t.Errorf("then %q, want too busy", got)
+	}
+	s.Apply(3, fact.Settled{At: epoch, Result: mail.Result{Action: mail.Relayed}})
+	if got := own() + own(); got != "" {
+		t.Errorf("then %q, want nothing", got)
+	}
+	s.Apply(1, fact.Tried{Attempts: 1, Until: hour, Result: mail.Result{Text: "greylisted again"}})
+	if got := own(); got != "greylisted again" {
+		t.Errorf("at last %q, want greylisted again", got)
+	}
 }
