@@ -48,8 +48,8 @@ func face(b *bench) (*rig.Table, measurement) {
 			{typedMessages, []string{"message", "list", "-o", "jsonl"}, b.stock.messages},
 		}
 		return b.eachRound(ctx, t, func(int) error {
-			for range turns {
-				for _, c := range calls {
+			for _, c := range calls { // each by itself: a list of everything leaves cgqd a heap to collect
+				for range turns {
 					if err := b.typed(ctx, t, program, c); err != nil {
 						return fmt.Errorf("%s: %w", c.name, err)
 					}
