@@ -11,6 +11,7 @@ import (
 
 	"cgq/pkg/control"
 	"cgq/pkg/history"
+	"cgq/pkg/near"
 	"cgq/pkg/serverlog"
 	"cgq/pkg/settings"
 )
@@ -124,7 +125,7 @@ func noSuchKey(key string, rows []control.SettingRow) error {
 	for _, r := range rows {
 		_, name, _ := cutLast(r.Key)
 		_, wanted, _ := cutLast(key)
-		if d := settings.Distance(key, r.Key); d < least {
+		if d := near.Distance(key, r.Key); d < least {
 			best, least = r.Key, d
 		} else if best == "" && name == wanted {
 			best = r.Key

@@ -86,8 +86,8 @@ func moduleOf(name string) (string, bool) {
 func checkCLI(h *house) (problems []string) {
 	h.eachImport(func(p *pkg, from *file, to string) {
 		inside := func(name string) bool { return name == "cli" || strings.HasPrefix(name, "cli/") }
-		if inside(p.name) && !inside(to) && to != "control" && to != "mail" {
-			problems = append(problems, fmt.Sprintf("%s imports %s; control and mail are enough", from.path, to))
+		if inside(p.name) && !inside(to) && to != "control" && to != "mail" && to != "near" {
+			problems = append(problems, fmt.Sprintf("%s imports %s; control, mail and near are enough", from.path, to))
 		}
 	})
 	return problems

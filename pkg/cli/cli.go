@@ -14,18 +14,17 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"cgq/pkg/cli/process"
 	"cgq/pkg/control"
 )
 
@@ -58,7 +57,7 @@ type app struct {
 // Main runs cgq with the process's arguments and returns its exit status.
 func Main() int {
 	debug.SetGCPercent(400) // it lives for a moment, and lists are streamed
-	ctx, stop := untilSignal(context.Background())
+	ctx, stop := process.UntilSignal(context.Background())
 	defer stop()
 	width, dumb := terminal(os.Stdout), os.Getenv("TERM") == "dumb"
 	a := &app{
@@ -74,19 +73,6 @@ func Main() int {
 		return a.sendmail(ctx, name, os.Args[1:])
 	}
 	return a.run(ctx, os.Args[1:])
-}
-
-// untilSignal is ctx until SIGINT or SIGTERM; the second one is the hard one. What it ends
-// with is context.Canceled: what NotifyContext ends with is that in some versions of Go
-// only, and in others looks like a fault.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	told, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithCancel(ctx)
-	context.AfterFunc(told, func() {
-		stop()
-		cancel()
-	})
-	return ctx, stop
 }
 
 // terminal returns the columns of the terminal that f is, or 0.
@@ -151,7 +137,7 @@ func newRoot(a *app) *cobra.Command {
 		}
 		return a.filtered(cmd)
 	}
-	root.Version = version() + ", " + runtime.Version()
+	root.Version = process.Version() + ", " + runtime.Version()
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.Flags().Bool("version", false, "print the version of this program") // without a short form
 	f := root.PersistentFlags()

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"cgq/pkg/near"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -51,7 +53,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	best, least := "", 3 // typing errors
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		d := distance(unknown, f.Name)
+		d := near.Distance(unknown, f.Name)
 		if len(unknown) > 2 && strings.HasPrefix(f.Name, unknown) {
 			d = 1
 		}
@@ -63,26 +65,6 @@ func flagError(cmd *cobra.Command, err error) error {
 		return usagef(cmd, "no flag --%s", unknown)
 	}
 	return usagef(cmd, "no flag --%s; did you mean --%s?", unknown, best)
-}
-
-// distance is the number of letters to put in, take out or change to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 // argsError is the refusal of the arguments of a command, in words of people.

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
+	"cgq/pkg/cli/process"
 	"cgq/pkg/control"
 )
 
@@ -76,7 +76,7 @@ func newVersion(a *app) *cobra.Command {
 		Example: "  cgq version -o json",
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := versions{Version: version(), Go: runtime.Version()}
+			v := versions{Version: process.Version(), Go: runtime.Version()}
 			d, err := control.Ping.Do(cmd.Context(), a.client(), control.Nothing{})
 			if err == nil {
 				v.Daemon = &d
@@ -86,14 +86,6 @@ func newVersion(a *app) *cobra.Command {
 			return errors.Join(a.printVersions(v), err)
 		},
 	}
-}
-
-// version is that of the build.
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }
 
 func (a *app) printVersions(v versions) error {

@@ -71,6 +71,24 @@ func ReadFull(f io.ReaderAt, b []byte, off int64) error {
 	return err
 }
 
+// ReadFile reads a whole file.
+func ReadFile(fsys FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if err := ReadFull(f, b, 0); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
 // Publish gives the written file f, so far called old, its final name in the
 // same directory. When it returns nil, name and bytes survive power loss; when
 // it returns an error neither is promised, and the caller must not retry on f.

@@ -83,18 +83,8 @@ func New(fsys disk.FS, dir string) Store { return Store{fsys, dir} }
 
 // readText reads a file of any length: it is one that was a file of settings.
 func readText(fsys disk.FS, name string) (string, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	n, err := f.Size()
-	if err != nil {
-		return "", err
-	}
-	text := make([]byte, n)
-	err = disk.ReadFull(f, text, 0)
-	return string(text), err
+	b, err := disk.ReadFile(fsys, name)
+	return string(b), err
 }
 
 // publish writes a file of the history, durably.

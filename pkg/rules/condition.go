@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"cgq/pkg/settings"
+	"cgq/pkg/near"
 )
 
 // A condition is one compiled condition.
@@ -212,7 +212,7 @@ func names[T any](all []T, name func(T) string) []string {
 func nearest(s string, names []string) string {
 	best, least := "", 1+len(s)/3
 	for _, name := range names {
-		if d := settings.Distance(fold(s), fold(name)); d < least {
+		if d := near.Distance(fold(s), fold(name)); d < least {
 			best, least = name, d
 		}
 	}

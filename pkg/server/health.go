@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cgq/pkg/admin"
+	"cgq/pkg/cli/process"
 	"cgq/pkg/metrics"
 	"cgq/pkg/module"
 	"cgq/pkg/queue"
@@ -79,7 +80,7 @@ func (s *server) shown(modules []module.Module) *metrics.Server {
 	for _, m := range modules {
 		names = append(names, m.Name())
 	}
-	return metrics.New(s.base, metrics.Source{Stats: &s.stats, Modules: names, Version: version(), Now: time.Now,
+	return metrics.New(s.base, metrics.Source{Stats: &s.stats, Modules: names, Version: process.Version(), Now: time.Now,
 		Queues: func() int { return s.config.Load().Metrics.Queues },
 		Hosts: func() iter.Seq[queue.HostView] {
 			return func(yield func(queue.HostView) bool) {

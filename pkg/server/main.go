@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"cgq/pkg/cli/process"
 	"cgq/pkg/disk"
 	"cgq/pkg/history"
 	"cgq/pkg/settings"
@@ -74,7 +75,7 @@ func newCommand(out, errOut io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.SetErr(errOut)
-	root.Version = version() + ", " + runtime.Version()
+	root.Version = process.Version() + ", " + runtime.Version()
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.Flags().Bool("version", false, "print the version of this program") // without a short form
 	root.PersistentFlags().StringVar(&base, "base", base, "base `directory`; $CGQ_BASE names another default")
@@ -215,7 +216,7 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	defer release()
-	ctx, stop := untilSignal(ctx)
+	ctx, stop := process.UntilSignal(ctx)
 	defer stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -232,17 +233,4 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 		return err
 	}
 	return s.serve(ctx, hangup, errOut)
-}
-
-// untilSignal is ctx until SIGINT or SIGTERM; the second one kills. What it ends with is
-// context.Canceled: what NotifyContext ends with is that in some versions of Go only, and
-// in others looks like a fault.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	told, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithCancel(ctx)
-	context.AfterFunc(told, func() {
-		stop()
-		cancel()
-	})
-	return ctx, stop
 }

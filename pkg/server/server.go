@@ -11,13 +11,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"cgq/pkg/access"
 	"cgq/pkg/admin"
+	"cgq/pkg/cli/process"
 	"cgq/pkg/control"
 	"cgq/pkg/dequeuer"
 	"cgq/pkg/directory"
@@ -245,7 +245,7 @@ func (s *server) assemble() {
 	face := &admin.Server{Access: admin.Access{Rights: s.access.Rights, Granted: s.access.Granted},
 		Kernel: s.kernel, Directory: s.directory, Log: s.log, Stats: &s.stats, Open: s.spool.Open, Facts: s.spool.Facts, Backup: s.spool.Backup,
 		Logs: admin.Logs{EMails: s.emails, Audit: s.audit}, Audit: s.audit.Logger("AUDIT"), Route: rerouted(s.router), Router: s.router, Pace: s.pace,
-		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: version(), Domain: s.mainDomain, Ready: time.Now(),
+		Read: s.read, Unread: s.spool.Unread, Listeners: s.listening, Base: s.base, Version: process.Version(), Domain: s.mainDomain, Ready: time.Now(),
 		State: func() string { return s.state.Load().(string) }, Health: s.health, Class: s.classOf,
 		Rules:    admin.Rules{Live: s.liveRules, Route: routeText(s.router), Client: s.enqueuer.IsClient, Replace: s.replaceRules},
 		Settings: s.settingsFace()}
@@ -386,12 +386,4 @@ func (s *server) close() (err error) {
 		s.mux.Close() // who follows the log has seen its end
 	}
 	return err
-}
-
-// version is that of the build.
-func version() string {
-	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
-		return b.Main.Version
-	}
-	return "devel"
 }

@@ -9,6 +9,8 @@ import (
 	"sort"
 	"strings"
 
+	"cgq/pkg/near"
+
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
@@ -278,35 +280,13 @@ func fieldsOf(t reflect.Type) (list []field) {
 
 // suggest names the field that was most likely meant.
 func suggest(name string, fields []field) string {
-	best, least := "", 3 // typing errors
-	for _, f := range fields {
-		if d := Distance(strings.ToLower(name), f.key); d < least {
-			best, least = f.key, d
-		}
+	keys := make([]string, len(fields))
+	for i, f := range fields {
+		keys[i] = f.key
 	}
+	best := near.Name(strings.ToLower(name), slices.Values(keys), 2) // typing errors
 	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// Distance is the number of letters to put in, take out or change to make b of a: who asks
-// "did you mean" asks for what is near.
-func Distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

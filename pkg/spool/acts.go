@@ -292,7 +292,7 @@ func (r *recovering) actOf(b []byte) []byte {
 
 // readAct reads the file of an act, and believes it, or says why not.
 func (r *recovering) readAct(name string, ref reference) ([]byte, error) {
-	b, err := r.slurp(name)
+	b, err := disk.ReadFile(r.fs, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, disk.ErrNotRegular):
 		return nil, fmt.Errorf("act %d: %w: its facts are missing", ref.n, ErrDamaged)

@@ -177,7 +177,7 @@ func (s *Spool) remake(p *placing, m *message, draft bool, lines []byte) error {
 		m.draft = false // or the next try would take the new file, half written, for it
 		s.mu.Unlock()
 	}
-	b, err := s.slurp(s.name(p.id, p.dir, ".msg"))
+	b, err := disk.ReadFile(s.fs, s.name(p.id, p.dir, ".msg"))
 	if err != nil {
 		return err
 	}

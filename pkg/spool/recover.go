@@ -236,7 +236,7 @@ const maxID = 1 << 62
 // readCeiling reads the id ceiling and the identity of the spool, if it has them.
 func (r *recovering) readCeiling() error {
 	name := path.Join(r.dir, "ids")
-	b, err := r.slurp(name)
+	b, err := disk.ReadFile(r.fs, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -511,7 +511,7 @@ func (r *recovering) rewriteOne(p *placing) (err error) {
 		}
 	}
 	if b == nil {
-		if b, err = r.slurp(r.name(p.id, p.dir, ".msg")); err != nil {
+		if b, err = disk.ReadFile(r.fs, r.name(p.id, p.dir, ".msg")); err != nil {
 			return err
 		}
 		b = b[:int64(m.textAt)+m.text]

@@ -372,21 +372,3 @@ func (s *Spool) write(name string, b []byte) (disk.File, error) {
 	}
 	return f, nil
 }
-
-// slurp reads a whole file.
-func (s *Spool) slurp(name string) ([]byte, error) {
-	f, err := s.fs.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, size)
-	if err := disk.ReadFull(f, b, 0); err != nil {
-		return nil, err
-	}
-	return b, nil
-}

@@ -43,20 +43,11 @@ func (r *register) read() ([]string, error) {
 }
 
 func (r *register) load() (all []string, err error) {
-	f, err := r.fs.Open(registerFile)
+	b, err := disk.ReadFile(r.fs, registerFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, size)
-	if err := disk.ReadFull(f, b, 0); err != nil {
 		return nil, err
 	}
 	for line := range strings.Lines(string(b)) {

@@ -1,4 +1,4 @@
-package cli
+package process
 
 import (
 	"context"
@@ -8,14 +8,15 @@ import (
 	"testing"
 )
 
-// With Go 1.26.0 cgq log tail -f ended with status 1.
+// With Go 1.26.0 each stop of cgqd looked like a failure: status 1, and no last checkpoint;
+// and cgq log tail -f ended with status 1.
 func TestASignalIsNoFault(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			again := make(chan os.Signal, 1) // nobody is killed by it
 			signal.Notify(again, sig)
 			defer signal.Stop(again)
-			ctx, stop := untilSignal(t.Context())
+			ctx, stop := UntilSignal(t.Context())
 			defer stop()
 			self, err := os.FindProcess(os.Getpid())
 			if err == nil {
