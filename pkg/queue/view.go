@@ -92,8 +92,8 @@ func (h *host) own() (tries int, last mail.Result) {
 	if !h.failed {
 		return 0, last
 	}
-	looked, e := 0, h.head
-	for ; e != nil && looked < ownLook; e = e.next {
+	looked := 0
+	for e := h.head; e != nil && looked < ownLook; e = e.next {
 		if e.last != nil {
 			return int(e.attempts), *e.last
 		}
@@ -106,7 +106,7 @@ func (h *host) own() (tries int, last mail.Result) {
 			}
 		}
 	}
-	h.failed = e != nil
+	h.failed = looked >= ownLook // else there is none
 	return 0, mail.Result{}
 }
 

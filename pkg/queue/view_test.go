@@ -272,3 +272,34 @@ func TestAHostQueueHasTheErrorOfItsOldestFailedMessage(t *testing.T) {
 		t.Errorf("at last %q, want greylisted again", got)
 	}
 }
+
+// Of very many recipients not all are looked at for an error of their own. One that is behind
+// those is found as soon as these have gone, also if somebody has looked before.
+func TestAnErrorBehindManyIsFoundLater(t *testing.T) {
+	s := New()
+	s.SetLimits("SMTP", limits)
+	for id, rcpts := range map[mail.ID]int{1: ownLook - 4, 2: 10} {
+		env := &mail.Envelope{Submitted: epoch}
+		for i := range rcpts {
+			env.Recipients = append(env.Recipients, mail.Recipient{Address: mail.Address{Local: fmt.Sprint("r", i), Domain: "a"}})
+		}
+		s.Add(Message{ID: id, Envelope: env})
+		for i, r := range env.Recipients {
+			s.Apply(id, fact.Routed{Rcpt: i, Module: "SMTP", Queue: "a", Address: r.Address})
+		}
+	}
+	s.Apply(2, fact.Tried{Rcpt: 9, Attempts: 1, Until: epoch.Add(time.Hour), Result: mail.Result{Text: "greylisted"}})
+	own := func() string {
+		v, _ := s.Host(Key{Module: "SMTP", Queue: "a"}, epoch)
+		return v.OwnError.Text
+	}
+	if got := own(); got != "" {
+		t.Errorf("behind %d others %q is found", ownLook+5, got)
+	}
+	for i := range ownLook - 4 {
+		s.Apply(1, fact.Settled{Rcpt: i, At: epoch, Result: mail.Result{Action: mail.Relayed}})
+	}
+	if got := own(); got != "greylisted" {
+		t.Errorf("behind nine others %q is found, want greylisted", got)
+	}
+}

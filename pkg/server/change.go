@@ -45,26 +45,13 @@ func (s *server) refuse(err error) {
 	s.system.Error("settings not reread, the old ones stay: " + err.Error())
 }
 
-// lack says what the settings that count name and the machine does not have.
-func (s *server) lack(err error) {
-	var problems settings.Problems
-	_ = errors.As(err, &problems)
-	s.wrong.Store(&problems)
-	s.system.Error("the settings count without what is not there: " + err.Error())
-}
-
-// lacks reports whether the settings that count name what the machine does not have.
-func (s *server) lacks() bool {
-	p := s.wrong.Load()
-	return p != nil && p.Absent()
-}
-
-// problems are what is wrong with the files as they are now.
+// problems are what is wrong with the files as they are now, or else what the settings that
+// count do without.
 func (s *server) problems() settings.Problems {
 	if p := s.wrong.Load(); p != nil {
 		return *p
 	}
-	return nil
+	return s.config.Load().lacks
 }
 
 // reread is reload for who has the lock; its error changes nothing.
@@ -83,9 +70,11 @@ func (s *server) rescan() {
 	files, err := settings.ReadFiles(s.fs, settingsDir)
 	if err == nil && files.Same(s.config.Load().files) {
 		s.refused = ""
-		if !s.lacks() {
-			s.wrong.Store(nil)
-		} else if c, err := loadFiles(files); err == nil { // now it is there
+		s.wrong.Store(nil)
+		if len(s.config.Load().lacks) == 0 {
+			return
+		}
+		if c, err := loadFiles(files); err == nil { // now it is there
 			_ = s.adopt(c, "by hand") // the addresses are the same
 		}
 		return

@@ -313,16 +313,17 @@ func TestAFileThatIsGoneStillCounts(t *testing.T) {
 // What the machine lacked at the start is looked for again, and counts when it is there.
 func TestWhatWasLackingIsFound(t *testing.T) {
 	s, _ := ruledServer(t)
-	s.lack(settings.Problems{{File: "Settings/access.toml", Why: "there is no user", Absent: true}})
-	if !s.lacks() {
-		t.Error("it lacks nothing")
+	gone := settings.Problems{{File: "Settings/access.toml", Why: "there is no user", Absent: true}}
+	s.config.Load().lacks = gone
+	if p := s.problems(); len(p) != 1 || !p.Absent() {
+		t.Errorf("it lacks %v", p)
+	}
+	s.refuse(gone) // SIGHUP, and he is still not there
+	if p := s.problems(); len(p) != 1 || p.Absent() {
+		t.Errorf("what is refused is no lack, the old settings count: %v", p)
 	}
 	s.rescan()
 	if p := s.problems(); len(p) > 0 {
 		t.Errorf("it still lacks %v", p)
-	}
-	s.refuse(settings.Problems{{File: "Settings/access.toml", Why: "there is no user", Absent: true}})
-	if s.lacks() {
-		t.Error("what was edited and is refused is no lack: the old settings count")
 	}
 }

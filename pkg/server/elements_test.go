@@ -21,7 +21,7 @@ func TestCatalogue(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Queue.Journal.AnySystem = true
-	s, err := build(t.Context(), dir, fsys, c, nil, nil)
+	s, err := build(t.Context(), dir, fsys, c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

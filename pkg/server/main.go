@@ -200,9 +200,9 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 	if err := recovered(base, history.New(fsys, settingsDir)); err != nil {
 		return err
 	}
-	c, lacks := load(fsys)
+	c, err := load(fsys)
 	if c == nil {
-		return fmt.Errorf("settings:\n%w", lacks)
+		return fmt.Errorf("settings:\n%w", err)
 	}
 	as, err := lookUp(c.General.User)
 	if err == nil {
@@ -228,7 +228,7 @@ func run(ctx context.Context, base string, errOut io.Writer) error {
 	if err := as.become(); err != nil {
 		return err
 	}
-	s, err := build(ctx, base, fsys, c, open, lacks)
+	s, err := build(ctx, base, fsys, c, open)
 	if err != nil {
 		return err
 	}

@@ -87,8 +87,8 @@ type server struct {
 }
 
 // build makes all parts around the open doors, and recovers the Queue. Nothing is
-// delivered yet. lacks is what the settings name and the machine does not have.
-func build(ctx context.Context, base string, fsys *disk.OS, c *config, open []door, lacks error) (s *server, err error) {
+// delivered yet.
+func build(ctx context.Context, base string, fsys *disk.OS, c *config, open []door) (s *server, err error) {
 	s = &server{base: base, doors: doors{open: open}, read: make(chan struct{}), started: c}
 	s.state.Store("starting")
 	s.use(c)
@@ -115,8 +115,8 @@ func build(ctx context.Context, base string, fsys *disk.OS, c *config, open []do
 		return s, err
 	}
 	s.remember(c, nil, "found at the start")
-	if lacks != nil {
-		s.lack(lacks)
+	if len(c.lacks) > 0 {
+		s.system.Error("the settings count without what is not there: " + c.lacks.Error())
 	}
 	s.assemble()
 	s.kernel.RestoreStanding(s.spool.Standing(), time.Now())

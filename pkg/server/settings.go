@@ -171,6 +171,7 @@ type config struct {
 	Bounces bounce.File
 	Access  access.Settings
 
+	lacks   settings.Problems // it names what the machine does not have, and does without
 	clients []netip.Prefix
 	plans   map[string]kernel.Plan // by module
 	rules   *rules.Set
@@ -226,7 +227,7 @@ func loadFiles(files settings.Files) (*config, error) {
 	c.files = files
 	table, wrong := loadRouter(fsys)
 	wrong = also(settings.Load(fsys, settingsDir, c.sections()...), wrong)
-	if !lacking(wrong) {
+	if wrong != nil && !(errors.As(wrong, &c.lacks) && c.lacks.Absent()) {
 		return nil, wrong
 	}
 	c.router = table
@@ -266,12 +267,6 @@ func loadFiles(files settings.Files) (*config, error) {
 	p.Eager = true
 	c.plans[queue.Enqueuer] = p
 	return c, wrong
-}
-
-// lacking reports whether the settings can be used but for what the machine lacks, if that.
-func lacking(err error) bool {
-	var problems settings.Problems
-	return err == nil || errors.As(err, &problems) && problems.Absent()
 }
 
 func plan(channels, queueChannels int, retry []settings.Duration, expire settings.Duration) kernel.Plan {
