@@ -28,6 +28,7 @@ type deed struct {
 	already string // what those were that needed nothing: "not delayed"
 	nothing error  // when nothing matched; nil: that is no error
 	freely  bool   // nobody is asked: it can do no harm
+	tells   bool   // the senders hear of it, but of what goes to the trash
 
 	say func(out control.Outcome, dryRun bool) string // the first line, when it is another
 
@@ -129,7 +130,7 @@ func (d deed) consequence(out control.Outcome) string {
 	switch {
 	case out.Trash:
 		return "Nobody will be told; while the trash keeps them, cgq trash restore undoes it.\n"
-	case d.past == rejects().past:
+	case d.tells:
 		return "Their senders will be told, which cannot be undone.\n"
 	}
 	return ""

@@ -127,6 +127,9 @@ func dirs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 func (a *app) completeQueueName(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	switch len(args) {
 	case 0:
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin) // for both
+		defer cancel()
+		cmd.SetContext(ctx)
 		list, directive := a.completeModules(cmd, nil, begun)
 		if begun != "" { // a name alone is enough, too
 			queues, _ := a.completeQueues(cmd, nil, begun)

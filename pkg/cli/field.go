@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -66,11 +64,8 @@ func hasColumns[T any](a *app) error {
 
 // encode is v as one line of JSON without its line end, harmless on a terminal.
 func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return safeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), err
+	b, err := control.AppendJSON(nil, v)
+	return safeJSON(b), err
 }
 
 // A rowEncoding makes a line of JSON of a row, which stands until the next is made.

@@ -28,7 +28,7 @@ func (r *rejecting) act(cmd *cobra.Command, sel control.Selection) (control.Act,
 
 // rejects is what a reject does.
 func rejects() deed {
-	return deed{past: "rejected", unit: "recipient", joint: "in", already: "rejected already"}
+	return deed{past: "rejected", unit: "recipient", joint: "in", already: "rejected already", tells: true}
 }
 
 // A messageAct is a command that acts on messages, which ids and flags name.

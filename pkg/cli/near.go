@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"strings"
 
-	"cgq/pkg/near"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"cgq/pkg/near"
 )
 
 // habits are what the words of other mail servers, and of other commands, are here.

@@ -103,15 +103,15 @@ func (a *app) printShape(t table[shapeLine], rows iter.Seq2[shapeLine, error]) e
 	}
 	var all []shapeLine
 	var failed error
-	used := map[string]bool{}
+	fields, used := fieldsOf(reflect.TypeFor[shapeLine]()), map[string]bool{}
 	for row, err := range rows {
 		if err != nil {
 			failed = err
 			break
 		}
 		all = append(all, row)
-		for i, f := range fieldsOf(reflect.TypeFor[shapeLine]()) {
-			used[f.name] = used[f.name] || !reflect.ValueOf(row).Field(i).IsZero()
+		for _, f := range fields {
+			used[f.name] = used[f.name] || !reflect.ValueOf(row).Field(f.index).IsZero()
 		}
 	}
 	for i, c := range t.columns {

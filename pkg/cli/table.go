@@ -238,8 +238,10 @@ func (g *grid) line(w *bufio.Writer, cells []string) {
 			blank += pad
 		}
 		if s != "" {
-			for ; blank > 0; blank -= min(blank, len(blanks)) {
-				_, _ = w.WriteString(blanks[:min(blank, len(blanks))]) // the Flush has the error
+			for blank > 0 {
+				some := min(blank, len(blanks))
+				_, _ = w.WriteString(blanks[:some]) // the Flush has the error
+				blank -= some
 			}
 			_, _ = w.WriteString(s)
 		}
@@ -271,10 +273,11 @@ func (g *grid) fit(room int, all bool) {
 		widths[widest]--
 	}
 	for i, c := range g.cols {
+		if !c.elastic {
+			continue
+		}
 		for _, row := range g.rows {
-			if c.elastic {
-				row[i] = screen.Cut(row[i], widths[i])
-			}
+			row[i] = screen.Cut(row[i], widths[i])
 		}
 	}
 }

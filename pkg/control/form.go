@@ -21,7 +21,7 @@ type RowForm[Row any] struct {
 // A formField is one field of a row.
 type formField struct {
 	index int
-	key   string // `"name":`
+	key   []byte // `"name":`
 	kind  formKind
 	omit  bool // when zero
 }
@@ -51,7 +51,7 @@ func FormOf[Row any]() RowForm[Row] {
 			(options != "omitempty" || kind == formTime) { // which omitempty never leaves out
 			return RowForm[Row]{}
 		}
-		fields = append(fields, formField{i, strconv.Quote(name) + ":", kind, options != ""})
+		fields = append(fields, formField{i, []byte(strconv.Quote(name) + ":"), kind, options != ""})
 	}
 	return RowForm[Row]{fields}
 }
@@ -83,7 +83,7 @@ func formKindOf(t reflect.Type) (formKind, bool) {
 // such as a time of the year 10000.
 func (f RowForm[Row]) Append(b []byte, row *Row) ([]byte, error) {
 	if f.fields == nil {
-		return appendAny(b, row)
+		return AppendJSON(b, row)
 	}
 	v := reflect.ValueOf(row).Elem()
 	b = append(b, '{')
@@ -118,8 +118,9 @@ func (f RowForm[Row]) Append(b []byte, row *Row) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// appendAny appends a value as encoding/json does, without escaping HTML.
-func appendAny(b []byte, v any) ([]byte, error) {
+// AppendJSON appends a value as encoding/json does, without escaping HTML and without a line
+// end.
+func AppendJSON(b []byte, v any) ([]byte, error) {
 	buf := bytes.NewBuffer(b)
 	e := json.NewEncoder(buf)
 	e.SetEscapeHTML(false)
@@ -193,26 +194,29 @@ func (in *rowReader[Row]) read(line []byte, row *Row) error {
 	return json.Unmarshal(line, row)
 }
 
+var comma = []byte(",")
+
 // quick reads the fields in their order, and gives up at anything else.
 func (in *rowReader[Row]) quick(line []byte, v reflect.Value) bool {
 	rest, ok := bytes.CutPrefix(line, []byte("{"))
 	if !ok {
 		return false
 	}
-	for i, first := 0, true; i < len(in.form.fields); i++ {
+	var before []byte // a field; all but the first have a comma
+	for i := range in.form.fields {
 		f := &in.form.fields[i]
-		at := 0
-		if !first {
-			at = 1 // the comma
+		b, ok := bytes.CutPrefix(rest, before)
+		if ok {
+			b, ok = bytes.CutPrefix(b, f.key)
 		}
-		if len(rest) < at+len(f.key) || string(rest[at:at+len(f.key)]) != f.key || !first && rest[0] != ',' {
-			if !f.omit {
-				return false
-			}
+		switch {
+		case !ok && !f.omit:
+			return false
+		case !ok:
 			continue
 		}
-		first = false
-		if rest, ok = in.value(i, rest[at+len(f.key):], v.Field(f.index)); !ok {
+		before = comma
+		if rest, ok = in.value(i, b, v.Field(f.index)); !ok {
 			return false
 		}
 	}

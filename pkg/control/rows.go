@@ -43,8 +43,8 @@ func newRowWriter(w http.ResponseWriter) *rowWriter {
 	return &rowWriter{w: w, ctrl: http.NewResponseController(w), buf: bufio.NewWriterSize(w, 32<<10)}
 }
 
-// encode writes a row, that is appended. The caller has a new while to read before each
-// write that may block.
+// encode writes what row appends. The caller has a new while to read before each write that
+// may block.
 func (out *rowWriter) encode(row func([]byte) ([]byte, error)) (err error) {
 	if out.row, err = row(out.row[:0]); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (out *rowWriter) encode(row func([]byte) ([]byte, error)) (err error) {
 	return err
 }
 
-// write sends a row, that is appended, soon. An error means that nobody listens any more.
+// write sends what row appends, soon. An error means that nobody listens any more.
 func (out *rowWriter) write(row func([]byte) ([]byte, error)) error {
 	out.mu.Lock()
 	defer out.mu.Unlock()
@@ -106,7 +106,7 @@ func (out *rowWriter) end(last lastRow) {
 	}
 	out.w.Header().Set("Content-Type", "application/x-ndjson")
 	if out.err == nil {
-		out.err = out.encode(func(b []byte) ([]byte, error) { return appendAny(b, last) })
+		out.err = out.encode(func(b []byte) ([]byte, error) { return AppendJSON(b, last) })
 	}
 	out.flush()
 }

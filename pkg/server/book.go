@@ -37,6 +37,7 @@ var (
 		{Word: "Domains/DOMAIN/ACCOUNT/Maildir/", Means: "local mail"},
 		{Word: "Programs/", Means: "the programs that mail can be given to"},
 		{Word: "Submitted/", Means: "files of programs that become mail: whoever may write there may send to everywhere"},
+		{Word: "submitted.list", Means: "the directories in which files may be taken just now: a start looks at them, too"},
 		{Word: "SystemLogs/YYYY-MM-DD.log", Means: "the Server Log; beside it the logs EMails and Audit"},
 		{Word: "control.sock", Means: "where cgq connects"},
 		{Word: "submit.sock", Means: "where programs of this machine hand in mail"},

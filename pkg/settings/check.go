@@ -9,9 +9,9 @@ import (
 	"sort"
 	"strings"
 
-	"cgq/pkg/near"
-
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"cgq/pkg/near"
 )
 
 // A checker walks the syntax tree of a file beside the type of its section.
